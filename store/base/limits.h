@@ -1,0 +1,116 @@
+#ifndef WEIR_STORE_BASE_LIMITS_H
+#define WEIR_STORE_BASE_LIMITS_H
+
+/* Every bound and time-out in one table. Names end in their unit. What is configuration has its
+ * default here and its range in actors/runtime/settings.def. */
+
+/* Entries and runs (page 2). */
+#define WEIR_ENTRY_VERSION 1u
+#define WEIR_ENTRY_DEPS_MAX 16u
+#define WEIR_ENTRY_OPS_MAX (1u << 24)
+#define WEIR_PAYLOAD_BYTES_MAX (1u << 20)
+#define WEIR_RUN_BYTES_MAX (64u << 10) /* or one larger entry */
+#define WEIR_RUN_ENTRIES_MAX 4096u
+#define WEIR_RUN_HARD_BYTES_MAX (WEIR_PAYLOAD_BYTES_MAX + 4096u)
+#define WEIR_MESSAGE_TEXT_BYTES_MAX 4096u /* a commit message */
+
+/* Pending runs: what waits for prev or deps. */
+#define WEIR_PENDING_BYTES_MAX (64u << 20)
+#define WEIR_PENDING_RUNS_MAX 16384u
+#define WEIR_REFUSED_NOTES_MAX 1024u
+
+/* Members, databases, tickets. */
+#define WEIR_MEMBERS_MAX 4096u
+#define WEIR_DATABASES_MAX 65536u
+#define WEIR_TICKETS_MAX 1024u
+#define WEIR_TICKET_TTL_S 86400u
+#define WEIR_TICKET_BYTES_MAX 2048u
+#define WEIR_CARD_ADDRESSES_MAX 8u
+#define WEIR_CARD_BYTES_MAX 2048u
+#define WEIR_ADDRESS_BYTES_MAX 256u
+#define WEIR_NAME_BYTES_MAX 128u
+/* New lanes and tips of one author and database: a token bucket that delays, never refuses. */
+#define WEIR_LANES_BURST 64u
+#define WEIR_LANES_PER_MINUTE 60u
+
+/* Documents. */
+#define WEIR_JSON_DEPTH_MAX 64u
+#define WEIR_JSON_BYTES_MAX (16u << 20)
+#define WEIR_PATH_PARTS_MAX 64u
+#define WEIR_KEY_BYTES_MAX 1024u
+#define WEIR_PATCH_OPS_MAX 65536u
+#define WEIR_LOSERS_MAX 16u /* concurrent losing values kept per map key */
+#define WEIR_CONTAINERS_PER_PAYLOAD_MAX 65536u
+
+/* Clients' idempotent requests (page 1). */
+#define WEIR_REQUESTS_KEPT 4096u
+#define WEIR_CLIENTS_KEPT 65536u
+#define WEIR_CLIENT_TTL_MS (10u * 60u * 1000u)
+
+/* Messages between processes. */
+#define WEIR_MESSAGE_META_BYTES_MAX (256u << 10)
+#define WEIR_MESSAGE_BODY_BYTES_MAX (1200u << 10)
+#define WEIR_MAILBOX_MESSAGES_MAX 10000u
+#define WEIR_DRAIN_PER_TURN 256u
+#define WEIR_UNPACK_BYTES_MAX (8u << 20) /* one decoded message in memory */
+
+/* Supervision (page 1). */
+#define WEIR_HANG_MS 2000u
+#define WEIR_HANG_STORE_MS 30000u
+#define WEIR_PING_MS 500u
+#define WEIR_STOPPED_KILL_MS 1000u
+#define WEIR_BACKOFF_MS_MIN 100u
+#define WEIR_BACKOFF_MS_MAX 10000u
+#define WEIR_RESTART_LIMIT 5u
+#define WEIR_RESTART_WINDOW_S 120u
+#define WEIR_READY_RESET_MS 5000u
+#define WEIR_START_MS 30000u /* from spawn to ready; the store counts recovery as turns */
+#define WEIR_STOP_MS 5000u   /* from stop to kill */
+
+/* Links and sessions (page 3). */
+#define WEIR_HEARTBEAT_MS 1000u
+#define WEIR_HEARTBEAT_TIMEOUT_MS 3000u
+#define WEIR_CONNECT_MS 1000u
+#define WEIR_RECONNECT_MS_MIN 100u
+#define WEIR_RECONNECT_MS_MAX 1000u
+#define WEIR_HANDSHAKE_MS 5000u
+#define WEIR_DIAL_FAST_MAX 64u
+#define WEIR_LINKS_MAX 4096u
+#define WEIR_WIRE_MESSAGE_BYTES_MAX (1400u << 10)
+
+/* Sync. */
+#define WEIR_VECTOR_ROWS_PER_MESSAGE 1024u
+#define WEIR_VECTOR_SAMPLES_MAX 64u
+#define WEIR_DIGESTS_PER_MESSAGE 1024u
+#define WEIR_RANGES_PER_MESSAGE 1024u
+#define WEIR_LADDER_MESSAGES_MAX 8u
+#define WEIR_BURST_DELAY_MS 5u
+#define WEIR_BURST_BYTES (64u << 10)
+#define WEIR_FRAME_BYTES_MIN (4u << 10)
+#define WEIR_FRAME_BYTES_MAX (256u << 10)
+#define WEIR_FRAME_BYTES_FIRST (16u << 10)
+#define WEIR_CREDIT_BYTES (4u << 20)
+#define WEIR_TRANSFER_STALL_MS 10000u
+#define WEIR_TRANSFERS_MAX 65536u
+#define WEIR_SYNC_BACKOFF_MS_MIN 500u
+#define WEIR_SYNC_BACKOFF_MS_MAX 30000u
+
+/* Queue and retry: the original design's names (page 3). */
+#define WEIR_MAX_QUEUE_SIZE 1000u
+#define WEIR_MAX_QUEUE_AGE_SECS 300u
+#define WEIR_BATCH_SIZE 4096u
+#define WEIR_CHECK_INTERVAL_SECS 30u
+#define WEIR_MAX_ATTEMPTS 10u
+#define WEIR_RETRY_DELAY_S_MAX 64u
+#define WEIR_PARKED_DAYS 30u
+#define WEIR_HISTORY_ROWS_MAX 10000u
+
+/* Tap. */
+#define WEIR_TAP_RATE_PER_S 1000u
+#define WEIR_TAP_SECONDS 300u
+#define WEIR_TAPS_MAX 8u
+
+/* Paths. */
+#define WEIR_IPC_PATH_MAX 107u
+
+#endif
