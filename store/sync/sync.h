@@ -1,0 +1,208 @@
+#ifndef WEIR_STORE_SYNC_SYNC_H
+#define WEIR_STORE_SYNC_SYNC_H
+
+/* The synchronizer: decides, for every session with a peer and every database shared with it,
+ * what to say and what to send. A pure state machine, (state, event, now) -> actions: no clock,
+ * no socket, no disk. It runs in the peers actor and, many at a time, in the simulator.
+ *
+ * What it knows of data is digests and vectors; bodies move in transfers (transfer.h) between
+ * the stores, which it only opens, feeds with ranges, and closes.
+ *
+ * Protocol of one session and database (page 3):
+ *   rung 0  DIGESTS both ways when the session starts, when a database becomes shared, and each
+ *           check interval with one peer: equal ends it.
+ *   rung 2  VECTOR: the side with the smaller device id asks (or either, when the other did not
+ *           within WEIR_CONNECT_MS); each side compares (its store does) and sends what the
+ *           other lacks; the answer carries samples where branches part. At most
+ *           WEIR_LADDER_MESSAGES_MAX messages, then back-off and a word to the operator.
+ *   live    novel ranges go to every peer that may have them and is not their source: at once
+ *           when nothing is in flight there, else after the acknowledgement,
+ *           WEIR_BURST_DELAY_MS or WEIR_BURST_BYTES, whichever comes first.
+ * Roles: a leaf pushes only what was committed on it (and answers what it is asked); a hub
+ * forwards what is new to it. Nothing that changed nothing is ever answered by data. */
+
+#include "store/base/rand.h"
+#include "store/dag/vector.h"
+
+struct weir_sync;
+
+enum weir_role { WEIR_ROLE_LEAF = 0, WEIR_ROLE_HUB = 1, WEIR_ROLE_RELAY = 2 };
+enum weir_direction { WEIR_SYNC_PUSH = 1, WEIR_SYNC_PULL = 2, WEIR_SYNC_BOTH = 3 };
+
+struct weir_sync_options {
+    struct weir_id device;
+    enum weir_role role;
+    bool forward;                /* hub: push on what came from others */
+    bool enabled;                /* false: nothing is sent by itself */
+    uint64_t check_interval_ms;  /* jittered +-25 % */
+    uint32_t batch_size;         /* most entries in a live burst */
+    uint64_t seed;               /* jitter and transfer numbers */
+};
+
+/* ---- events in ---- */
+
+enum weir_sync_event_type {
+    WEIR_SYNC_SESSION_UP,     /* session, device, key (of tags), role */
+    WEIR_SYNC_SESSION_DOWN,   /* session */
+    WEIR_SYNC_SHARE,          /* device, db, direction, our digest: relationship + membership hold */
+    WEIR_SYNC_UNSHARE,        /* device, db */
+    WEIR_SYNC_NOVEL,          /* db, ranges, source (zero: here), digest: synced to disk */
+    WEIR_SYNC_MESSAGE,        /* session, message: from the peer */
+    WEIR_SYNC_COMPARED,       /* ticket, status, ranges (lacks), more, rows (ours, with samples) */
+    WEIR_SYNC_OPENED,         /* transfer, status: our store opened it (either direction) */
+    WEIR_SYNC_ACKED,          /* transfer, entries, digest (theirs after), idle: all sent is acked */
+    WEIR_SYNC_ARRIVED,        /* transfer in: digest (theirs, told), our digest, gap, status */
+    WEIR_SYNC_TRANSFER_LOST,  /* transfer, status: the store gave it up (gap, stall, restart) */
+    WEIR_SYNC_STORE_UP,       /* the store came (back): transfers are gone, digests follow */
+    WEIR_SYNC_CHECK,          /* db (or zero: all), device (or zero: all): compare now */
+    WEIR_SYNC_TICK            /* nothing but `now` */
+};
+
+/* What nodes say to each other about data. The peers actor carries them as protobuf. */
+enum weir_sync_message_type {
+    WEIR_SYNC_DIGESTS, /* items[]; answer: the receiver is to answer with its own */
+    WEIR_SYNC_VECTOR,  /* tag, rows[], answer, round, more (pages), only (a list of chains only) */
+    WEIR_SYNC_OFFER,   /* tag, transfer: I want to send you data of this database */
+    WEIR_SYNC_ACCEPT,  /* transfer, credit */
+    WEIR_SYNC_CLOSE,   /* transfer, status: either side ends it */
+    WEIR_SYNC_NOT_SHARED /* tag, status: asked about what is not shared with the asker (sent only
+                          * to devices that were members: WEIR_REMOVED; strangers get silence) */
+};
+
+struct weir_sync_digest {
+    uint64_t tag;
+    struct weir_id digest;
+};
+
+struct weir_sync_message {
+    enum weir_sync_message_type type;
+    uint64_t tag;
+    uint64_t transfer;
+    uint64_t credit;
+    uint32_t round;
+    bool answer;
+    bool more;
+    bool only;
+    enum weir_status status;
+    size_t n_digests;
+    struct weir_sync_digest *digests; /* borrowed for the call */
+    size_t n_rows;
+    struct weir_told_row *rows; /* borrowed for the call */
+};
+
+struct weir_sync_event {
+    enum weir_sync_event_type type;
+    uint64_t session;
+    struct weir_id device;
+    struct weir_id db;
+    struct weir_id key;
+    enum weir_role role;
+    enum weir_direction direction;
+    uint64_t transfer;
+    uint64_t ticket;
+    uint64_t entries;
+    enum weir_status status;
+    bool more;
+    bool gap;
+    bool idle;
+    struct weir_id digest;       /* ours, unless said otherwise */
+    struct weir_id their_digest; /* zero: not told */
+    const struct weir_ranges *ranges;
+    const struct weir_vector *unknown;
+    size_t n_rows;
+    const struct weir_told_row *rows;
+    const struct weir_sync_message *message;
+};
+
+/* ---- actions out ---- */
+
+enum weir_sync_action_type {
+    WEIR_SYNC_SAY,            /* session, message */
+    WEIR_SYNC_COMPARE,        /* ticket, db, rows (told; n_rows may be 0), samples_for: ask the store to
+                               * compare and to give our rows (all, or those of `only` chains) */
+    WEIR_SYNC_OPEN_OUT,       /* transfer, session, device, db: our store, to send */
+    WEIR_SYNC_OPEN_IN,        /* transfer, session, device, db: our store, to receive */
+    WEIR_SYNC_START,          /* transfer, credit: the peer accepted; the store may send */
+    WEIR_SYNC_SEND,           /* transfer, ranges, digest (ours): feed it */
+    WEIR_SYNC_STOP,           /* transfer: our store, forget it */
+    WEIR_SYNC_BEHIND,         /* device, db, status: an exchange failed; for the retry queue */
+    WEIR_SYNC_IN_STEP,        /* device, db, entries: both digests are equal now */
+    WEIR_SYNC_DIFFERS         /* device, db, status: said once per change: where we differ */
+};
+
+struct weir_sync_action {
+    enum weir_sync_action_type type;
+    uint64_t session;
+    struct weir_id device;
+    struct weir_id db;
+    uint64_t transfer;
+    uint64_t ticket;
+    uint64_t credit;
+    uint64_t entries;
+    enum weir_status status;
+    struct weir_id digest;
+    bool only;                 /* COMPARE: rows of the told chains only */
+    struct weir_sync_message message; /* SAY: owned by the action list */
+    struct weir_ranges ranges;        /* SEND: owned by the action list */
+    size_t n_rows;                    /* COMPARE: told rows, owned by the action list */
+    struct weir_told_row *rows;
+};
+
+/* A list of actions in the order to be done; cleared by the caller after doing them. */
+struct weir_sync_actions {
+    struct weir_sync_action *items;
+    size_t count;
+    size_t cap;
+};
+void weir_sync_actions_clear (struct weir_sync_actions *a);
+void weir_sync_actions_fini (struct weir_sync_actions *a);
+
+struct weir_sync *weir_sync_new (const struct weir_sync_options *options);
+void weir_sync_destroy (struct weir_sync **self_p);
+/* Options that may change while running: enabled, forward, role, intervals, batch. */
+void weir_sync_configure (struct weir_sync *self, const struct weir_sync_options *options);
+/* One step. Appends to *actions. Whatever a message holds, it costs bounded work and memory;
+ * a message that makes no sense is counted and ignored, or ends in a CLOSE. */
+void weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event, uint64_t now_ms,
+                     struct weir_sync_actions *actions);
+/* When to call with TICK at the latest; UINT64_MAX: nothing is due. */
+uint64_t weir_sync_next_ms (const struct weir_sync *self);
+
+/* ---- status, truthful (P9) ---- */
+
+enum weir_sync_phase {
+    WEIR_SYNC_ABSENT,     /* no session with the device */
+    WEIR_SYNC_IDLE,       /* shared here, and the peer has not told a digest (not shared there?) */
+    WEIR_SYNC_COMPARING,
+    WEIR_SYNC_SENDING,
+    WEIR_SYNC_RECEIVING,
+    WEIR_SYNC_EQUAL,      /* the last told digest equals ours */
+    WEIR_SYNC_BACKING_OFF
+};
+struct weir_sync_state {
+    struct weir_id device;
+    struct weir_id db;
+    enum weir_direction direction;
+    enum weir_sync_phase phase;
+    struct weir_id digest;       /* ours */
+    struct weir_id their_digest; /* zero: never told */
+    uint64_t entries_sent;
+    uint64_t entries_acked;
+    uint64_t since_ms;           /* in this phase */
+    enum weir_status last_error;
+};
+/* The i-th shared pair (device, db); false past the end. */
+bool weir_sync_state (const struct weir_sync *self, size_t i, struct weir_sync_state *state);
+bool weir_sync_find (const struct weir_sync *self, const struct weir_id *device,
+                     const struct weir_id *db, struct weir_sync_state *state);
+struct weir_sync_counters {
+    uint64_t messages_in;
+    uint64_t messages_out;
+    uint64_t messages_bad;
+    uint64_t bursts;
+    uint64_t ladders;
+    uint64_t ladders_stopped;
+};
+void weir_sync_counters (const struct weir_sync *self, struct weir_sync_counters *out);
+
+#endif
