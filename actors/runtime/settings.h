@@ -10,7 +10,7 @@
 #include "store/base/status.h"
 #include "store/base/bytes.h"
 
-/* SETTING (field, key, type, unit, default, min, max, reload, text); types: TEXT (a char array),
+/* Rows: TEXT, NUMBER and FLAG; see settings.def. */
 enum weir_setting_origin { WEIR_FROM_DEFAULT, WEIR_FROM_FILE, WEIR_FROM_ENV, WEIR_FROM_FLAG };
 
 #define WEIR_SETTING_TEXT_MAX 512u
