@@ -90,10 +90,20 @@
 #define WEIR_FRAME_BYTES_MAX (256u << 10)
 #define WEIR_FRAME_BYTES_FIRST (16u << 10)
 #define WEIR_CREDIT_BYTES (4u << 20)
+/* A whole run must fit, whatever its size, or the transfer would wait for ever. */
+#define WEIR_CREDIT_BYTES_MIN (WEIR_RUN_HARD_BYTES_MAX + WEIR_FRAME_BYTES_MAX)
 #define WEIR_TRANSFER_STALL_MS 10000u
 #define WEIR_TRANSFERS_MAX 65536u
 #define WEIR_SYNC_BACKOFF_MS_MIN 500u
 #define WEIR_SYNC_BACKOFF_MS_MAX 30000u
+/* A difference that arrives while data moves is looked at when it has been quiet for so long,
+ * and whatever moves when it has lasted for so long. */
+#define WEIR_SYNC_SETTLE_MS 250u
+#define WEIR_SYNC_PATIENCE_MS 10000u
+#define WEIR_VECTOR_PAGES_MAX 64u
+#define WEIR_VECTOR_PAGE_BYTES (192u << 10)
+#define WEIR_VECTOR_SAMPLES_TOTAL_MAX 65536u
+#define WEIR_SYNC_QUEUE_RANGES_MAX 4096u /* novel ranges that wait for one peer */
 
 /* Queue and retry: the original design's names (page 3). */
 #define WEIR_MAX_QUEUE_SIZE 1000u

@@ -80,6 +80,7 @@ struct weir_sync_message {
     uint64_t transfer;
     uint64_t credit;
     uint32_t round;
+    uint32_t page; /* VECTOR: counts from 0; all but the last say `more` */
     bool answer;
     bool more;
     bool only;

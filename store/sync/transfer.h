@@ -31,7 +31,7 @@ bool weir_out_wants (const struct weir_out *self, struct weir_range *range, uint
  * store): next_seq = to_seq with no bytes skips the range and counts it as unsent. */
 void weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t next_seq);
 /* The next frame the limit allows: bytes borrowed until the next call; false when none. *digest
- * is zero unless this frame ends everything queued. `end` marks the same. */
+ * is zero unless this frame ends everything queued. A frame may be empty but for its digest. */
 bool weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset,
                      struct weir_bytes *bytes, struct weir_id *digest);
 /* Everything below `offset` is durable at the peer. *entries is how many entries that
@@ -42,10 +42,12 @@ bool weir_out_idle (const struct weir_out *self);    /* all fed is sent and ackn
 /* Something is in flight and nothing was acknowledged for WEIR_TRANSFER_STALL_MS. */
 bool weir_out_stalled (const struct weir_out *self, uint64_t now_ms);
 uint64_t weir_out_offset (const struct weir_out *self); /* sent so far */
+uint64_t weir_out_unsent (const struct weir_out *self); /* entries skipped: nothing was read */
 
 /* ---- the receiving end ---- */
 
 struct weir_in;
+/* The credit is at least WEIR_CREDIT_BYTES_MIN, so that any run fits. */
 struct weir_in *weir_in_new (uint64_t credit_bytes);
 void weir_in_destroy (struct weir_in **self_p);
 /* A frame. WEIR_OK: taken; WEIR_EXISTS: a duplicate, dropped; WEIR_GAP: a hole, give it up;
