@@ -68,7 +68,8 @@ ProtobufCBinaryData weir_field_str (const char *text);        /* borrowed; NULL:
 /* A 32-byte id field; WEIR_BAD_MESSAGE for another length or when absent. */
 WEIR_MUST enum weir_status weir_field_get_id (struct weir_id *id, bool has,
                                               ProtobufCBinaryData data);
-/* Text of at most `max` bytes, valid UTF-8, without NUL, into out (max + 1 bytes). */
+/* Text of at most `max` bytes, valid UTF-8, without NUL, into out (max + 1 bytes); "" when
+ * absent. */
 WEIR_MUST enum weir_status weir_field_get_text (char *out, size_t max, bool has,
                                                 ProtobufCBinaryData data);
 

@@ -12,6 +12,8 @@
 #include "store/base/id.h"
 
 #define WEIR_ENVELOPE_BYTES 80
+#define WEIR_ENVELOPE_AT_FROM 8 /* where the broker stamps, in place */
+#define WEIR_ENVELOPE_AT_TO 24
 #define WEIR_ADDRESS_BYTES 16 /* a mailbox's identity: random, the first byte not 0 */
 
 enum weir_envelope_flags {
