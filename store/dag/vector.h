@@ -81,12 +81,17 @@ struct weir_compare_store {
     bool (*id_at) (void *context, const struct weir_row *tip, uint64_t seq, struct weir_id *id);
 };
 
-/* Compares what is held here with what another node told. Appends to *lacks the ranges they
- * lack (never overlapping; a chain whose tip is unknown here is sent from behind the greatest
- * sample held here, else from behind the last common row, else from 0). *more is set when they
- * hold something we do not; *unknown lists our rows of chains in which they told a tip that is
- * unknown here and that differs from a plain extension, so that our answer carries samples for
- * them. `told` may come from anywhere: absurd rows only cost their sender. */
+/* Compares what is held here with what another node told of the same chains. Appends to *lacks
+ * the ranges they lack (never overlapping): from behind what they are known to hold, else from
+ * 0. They hold the way to every told tip that is held here, and to the first of its samples that
+ * is, where the tip is unknown here. *more is set when they hold something we do not.
+ * *unknown lists our rows that need samples in our answer: rows of chains in which they told a
+ * tip that is unknown here and that is not a plain extension (by the look of it: the only one,
+ * and longer than the only row of ours that they do not hold). An unknown tip that came
+ * *without* samples (and has entries before it) does not say where it parts from ours: then
+ * nothing of its chain is in *lacks, only in *unknown; tell our rows with samples, and theirs
+ * will come with samples. Samples for a row are worth telling once an exchange.
+ * `told` may come from anywhere: absurd rows only cost their sender. */
 void weir_vector_compare (const struct weir_vector *ours, const struct weir_told_row *told,
                           size_t n_told, const struct weir_compare_store *store,
                           struct weir_ranges *lacks, bool *more, struct weir_vector *unknown);
