@@ -23,6 +23,9 @@ bool weir_bytes_equal (struct weir_bytes a, struct weir_bytes b);
 int weir_bytes_compare (struct weir_bytes a, struct weir_bytes b);
 /* Valid UTF-8 without surrogates and within U+10FFFF. */
 bool weir_bytes_is_utf8 (struct weir_bytes text);
+/* The first character: how many bytes it has, and its code point; 0 when the text is empty or
+ * does not begin with valid UTF-8 (*point is then untouched). */
+size_t weir_utf8_next (struct weir_bytes text, uint32_t *point);
 
 /* malloc family that aborts when memory is out; size 0 gives a unique pointer. */
 void *weir_alloc (size_t size);          /* zeroed */
