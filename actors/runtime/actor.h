@@ -7,10 +7,17 @@
  * thread; handlers run to their end and must not block. */
 
 #include "protos/codec.h"
+#include "actors/runtime/log.h"
 #include "actors/runtime/settings.h"
 #include "store/base/rand.h"
 
 struct weir_actor;
+
+/* What the broker gives to each child as arguments; nobody else starts an actor.
+ *   --name transport-1 --data DIR --run DIR
+ *   --life-fd N      a pipe's end: readable or hung up when the broker is gone
+ *   --ready-fd N     "\n" is written there when the actor is ready
+ *   --identity-fd N  holds the 16 bytes of the mailbox's identity */
 
 struct weir_message {
     struct weir_envelope envelope;
@@ -42,8 +49,7 @@ struct weir_actor_def {
     void (*after_turn) (void *state, struct weir_actor *actor);
 };
 
-/* main () of an actor's program: parses the arguments the broker gives (see spawn.h of the
- * broker), connects, runs until stop or the broker's death, returns the exit code. */
+/* main () of an actor's program: parses the arguments the broker gives (above), connects, runs until stop or the broker's death, returns the exit code. */
 int weir_actor_run (const struct weir_actor_def *def, int argc, char **argv);
 
 /* ---- sending; never blocks: a full mailbox or an absent partner is a status ---- */
@@ -65,7 +71,9 @@ typedef void (weir_actor_answer_fn) (void *state, struct weir_actor *actor, void
                                      enum weir_status status, const struct weir_error *problem,
                                      const struct weir_message *answer);
 /* A request with a time left; resent when the partner came back with a new epoch and the kind
- * is IDEM. `context` is the caller's; it is not freed. Returns the request id. */
+ * is IDEM. A partner that is not there yet is waited for. WEIR_BUSY when a mailbox on the way is
+ * full. `done` is never called from inside this call. `ms` 0: no limit. `context` is the
+ * caller's; it is not freed. Returns the request id. */
 uint64_t weir_actor_ask (struct weir_actor *self, uint16_t kind, const struct weir_mailbox_id *to,
                          const ProtobufCMessage *meta, struct weir_bytes body, uint32_t ms,
                          weir_actor_answer_fn *done, void *context);
@@ -99,13 +107,13 @@ void *weir_actor_zmq (struct weir_actor *self);
 const char *weir_actor_name (const struct weir_actor *self);
 uint64_t weir_actor_epoch (const struct weir_actor *self);
 const struct weir_settings_values *weir_actor_settings (const struct weir_actor *self);
+const struct weir_paths *weir_actor_paths (const struct weir_actor *self); /* data, key, ... */
 void weir_actor_ready (struct weir_actor *self); /* tells the broker; call once, when it is true */
 /* Ends the process with this code after the present turn (environment failures). */
 void weir_actor_exit (struct weir_actor *self, enum weir_status status, const struct weir_error *e);
 
-enum weir_log_level { WEIR_LOG_ERROR, WEIR_LOG_WARN, WEIR_LOG_INFO, WEIR_LOG_DEBUG };
-/* `event` is a constant; the rest is "key=value key=value" by printf. Input errors: at most one
- * line a second for each event, the rest counted. */
+/* `event` is a constant; the rest is "key=value key=value" by printf. Warnings (input errors): at
+ * most one line a second for each event, the rest counted. */
 void weir_actor_log (struct weir_actor *self, enum weir_log_level level, const char *event,
                      const char *format, ...) WEIR_PRINTF (4, 5);
 /* Something people should see: logged, and sent to the broker's event ring (weir events). Ids

@@ -31,27 +31,37 @@ struct weir_settings_values {
  * WEIR_BAD_CONFIG names file, line, key, value, what is allowed, and the likely key meant. */
 WEIR_MUST enum weir_status weir_settings_load (struct weir_settings_values *out, const char *file,
                                                bool must_exist, struct weir_error *e);
+/* The same from the text of a file called `name`, on top of what is in `v` already. */
+WEIR_MUST enum weir_status weir_settings_parse (struct weir_settings_values *v,
+                                                struct weir_bytes text, const char *name,
+                                                struct weir_error *e);
 /* One value, as from a flag. */
 WEIR_MUST enum weir_status weir_settings_set (struct weir_settings_values *v, const char *key,
                                               const char *value, enum weir_setting_origin origin,
                                               struct weir_error *e);
-/* The i-th row for showing: false past the end. Slices live as long as `v`, text in `buf`. */
+/* The i-th row for showing: false past the end. */
 struct weir_setting_row {
     const char *key;
-    const char *env;
     const char *unit;
     const char *text;
-    const char *default_value;
+    const char *choices; /* "a|b|c"; NULL: any */
     const char *origin;
+    uint64_t min, max;   /* of a number */
+    bool is_number;
     bool reload;
+    char env[64];
+    char default_value[64];
     char value[WEIR_SETTING_TEXT_MAX];
 };
 bool weir_settings_row (const struct weir_settings_values *v, size_t i,
                         struct weir_setting_row *row);
 void weir_settings_sample (struct weir_buf *out); /* a commented weir.conf */
 
+#define WEIR_SETTINGS_BYTES_MAX (64u << 10) /* of the file */
+
 /* Paths: where things are, following XDG for users and FHS for root; never the working
- * directory. `data` may be NULL (then WEIR_DATA, then the default). */
+ * directory. `data` may be NULL (then WEIR_DATA, then the default); `v` may be NULL, as before
+ * the file is read. All are absolute. */
 struct weir_paths {
     char data[WEIR_SETTING_TEXT_MAX];    /* DIR */
     char config[WEIR_SETTING_TEXT_MAX];  /* DIR/weir.conf */
