@@ -148,6 +148,10 @@ uint64_t weir_repo_position (const struct weir_repo *self); /* the last synced o
 /* The first row behind `after` (of `db`, when not NULL); WEIR_NOT_FOUND when there is none. */
 WEIR_MUST enum weir_status weir_repo_log_next (struct weir_repo *self, uint64_t after,
                                                const struct weir_id *db, struct weir_log_row *row);
+/* The last row before position `before` (of `db`, when not NULL), for reading the log newest
+ * first. */
+WEIR_MUST enum weir_status weir_repo_log_prev (struct weir_repo *self, uint64_t before,
+                                               const struct weir_id *db, struct weir_log_row *row);
 
 /* ---- what sync asks ---- */
 

@@ -250,6 +250,20 @@ scan_failed (enum weir_status status, struct weir_error *e)
 }
 
 enum weir_status
+weir_run_length (struct weir_bytes bytes, size_t *used)
+{
+    struct weir_run r = { .count = 0 };
+    struct cursor c = { .data = bytes.data, .len = bytes.len, .status = WEIR_OK };
+    scan_head (&c, &r);
+    scan_records (&c, &r);
+    (void) take (&c, WEIR_SIGNATURE_BYTES);
+    if (c.status == WEIR_OK) {
+        *used = c.pos;
+    }
+    return c.status;
+}
+
+enum weir_status
 weir_run_decode (struct weir_run *run, struct weir_arena *arena, const struct weir_id *database,
                  struct weir_bytes bytes, size_t *used, struct weir_error *e)
 {

@@ -41,6 +41,9 @@ struct weir_run {
 WEIR_MUST enum weir_status weir_run_decode (struct weir_run *run, struct weir_arena *arena,
                                             const struct weir_id *database, struct weir_bytes bytes,
                                             size_t *used, struct weir_error *e);
+/* How many bytes the run at the front of `bytes` takes, by its shape alone: nothing is hashed.
+ * WEIR_PENDING, WEIR_BAD_RUN and WEIR_NEEDS_UPGRADE as above. Cuts a stream into runs. */
+WEIR_MUST enum weir_status weir_run_length (struct weir_bytes bytes, size_t *used);
 /* The one signature. WEIR_OK or WEIR_BAD_SIGNATURE. */
 WEIR_MUST enum weir_status weir_run_verify (const struct weir_run *run);
 const struct weir_id *weir_run_tip (const struct weir_run *run); /* id of the last entry */
