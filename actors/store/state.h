@@ -1,0 +1,139 @@
+#ifndef WEIR_ACTORS_STORE_STATE_H
+#define WEIR_ACTORS_STORE_STATE_H
+
+/* The store actor's state, shared by its files: store.c (start, group commit, dispatch),
+ * store_db.c (databases and members), store_doc.c (documents), store_log.c (log and feed),
+ * store_node.c (node state, keys, cards, leases), store_ticket.c, store_sync.c (compare),
+ * store_transfer.c (transfers). Nothing here is for other actors. */
+
+#include "actors/runtime/actor.h"
+#include "store/repo.h"
+#include "store/sync/transfer.h"
+
+struct store_transfer;
+struct store_watch;
+
+/* An answer that waits until its batch is synced to disk. */
+struct store_pending {
+    uint64_t batch; /* 0: of the turn at hand, numbered by its flush */
+    struct weir_envelope request;
+    enum weir_status status;
+    struct weir_buf meta; /* packed answer, or Problem */
+    struct weir_buf body;
+};
+
+struct store {
+    struct weir_actor *actor;
+    struct weir_kv *kv;
+    struct weir_tips *tips;
+    struct weir_repo *repo;
+    struct weir_identity identity;
+    struct weir_paths paths;
+    char name[WEIR_NAME_BYTES_MAX + 1];
+
+    struct store_pending *pending; /* in order of batch */
+    size_t n_pending;
+    size_t cap_pending;
+    uint64_t batch_last;
+
+    uint64_t told_position; /* of the arrival log: told to peers up to here */
+    bool peers_up;
+    bool tell_again; /* a full mailbox refused a NOVEL */
+
+    bool disk_full;
+    uint64_t disk_checked_ms;
+    uint64_t disk_free_bytes;
+
+    struct store_transfer *transfers; /* list */
+    uint32_t n_transfers;
+    bool pump_again;
+    uint64_t pump_timer;
+
+    struct store_watch *watches; /* list */
+    uint64_t watch_timer;
+    uint64_t work_timer;
+
+    uint64_t commits;
+    uint64_t imports;
+    uint64_t refused;
+    uint64_t frames_dropped;
+    uint64_t members_epoch;
+};
+
+/* ---- answers ---- */
+
+/* Answers at once (a read). */
+void store_answer (struct store *s, const struct weir_envelope *request,
+                   const ProtobufCMessage *meta);
+void store_fail (struct store *s, const struct weir_envelope *request, enum weir_status status,
+                 const struct weir_error *e);
+/* Answers once all that was written so far is on disk. `client` (16 bytes) and `number`, when
+ * given, make the answer the one any resend gets. */
+void store_answer_synced (struct store *s, const struct weir_envelope *request,
+                          const ProtobufCMessage *meta, struct weir_bytes client,
+                          uint64_t number);
+/* A resend of a numbered request: answers it again (once synced) and returns true. False also
+ * when the request is not numbered; true with an error answer when the number is malformed. */
+bool store_answered_before (struct store *s, const struct weir_envelope *request, bool has_client,
+                            ProtobufCBinaryData client, uint64_t number);
+/* A database as typed. Fails the request itself on an error. */
+bool store_resolve (struct store *s, const struct weir_envelope *request, bool has,
+                    ProtobufCBinaryData text, struct weir_id *db);
+/* May anything be written now (disk)? Fails the request itself when not. */
+bool store_writable (struct store *s, const struct weir_envelope *request);
+struct weir_id store_digest (struct store *s, const struct weir_id *db);
+
+/* ---- told by store.c when a batch became durable ---- */
+void store_tell_novel (struct store *s);
+void store_watch_synced (struct store *s);
+void store_transfer_synced (struct store *s, uint64_t synced);
+void store_transfer_pump (struct store *s);
+void store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mailbox);
+void store_transfer_flushed (struct store *s, uint64_t batch);
+void store_tickets_tell (struct store *s);
+void store_joins_tell (struct store *s);
+void store_rights_changed (struct store *s, const struct weir_id *db);
+
+/* ---- handlers, by kind ---- */
+#define STORE_HANDLER(name)                                                                        \
+    void store_##name (void *state, struct weir_actor *actor, const struct weir_message *message)
+STORE_HANDLER (db_create);
+STORE_HANDLER (db_list);
+STORE_HANDLER (db_show);
+STORE_HANDLER (db_share);
+STORE_HANDLER (db_join);
+STORE_HANDLER (db_members);
+STORE_HANDLER (db_grant);
+STORE_HANDLER (db_forget);
+STORE_HANDLER (db_verify);
+STORE_HANDLER (db_watch);
+STORE_HANDLER (db_leave);
+STORE_HANDLER (doc_get);
+STORE_HANDLER (doc_set);
+STORE_HANDLER (doc_remove);
+STORE_HANDLER (doc_apply);
+STORE_HANDLER (doc_log);
+STORE_HANDLER (doc_heads);
+STORE_HANDLER (doc_conflicts);
+STORE_HANDLER (entry_show);
+STORE_HANDLER (status);
+STORE_HANDLER (key_show);
+STORE_HANDLER (open);
+STORE_HANDLER (state_get);
+STORE_HANDLER (state_put);
+STORE_HANDLER (sign_proof);
+STORE_HANDLER (card_sign);
+STORE_HANDLER (db_rights);
+STORE_HANDLER (compare);
+STORE_HANDLER (transfer_open);
+STORE_HANDLER (transfer_start);
+STORE_HANDLER (transfer_send);
+STORE_HANDLER (transfer_stop);
+STORE_HANDLER (ticket_redeem);
+STORE_HANDLER (lag);
+STORE_HANDLER (db_joined);
+STORE_HANDLER (lease);
+STORE_HANDLER (frame_in);
+STORE_HANDLER (ack_in);
+
+#endif
