@@ -218,9 +218,8 @@ fuzz-programs: $(FUZZERS:%=$(OUT)/fuzz/%)
 SUB := $(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) WERROR=$(WERROR)
 RESULTS := $(BUILD)/results
 RUN := tests/run.sh -r $(RESULTS)
-# Sanitizers end a test at the first finding; the store keeps threads, so leaks are told at exit.
-SAN_ENV := ASAN_OPTIONS=abort_on_error=0:detect_stack_use_after_return=1 \
-           UBSAN_OPTIONS=print_stacktrace=1
+# detect_stack_use_after_return stays off: gcc 12 then misplaces what is aligned to 64 bytes.
+SAN_ENV := UBSAN_OPTIONS=print_stacktrace=1
 fuzz_runs = $(foreach f,$(FUZZERS),"$(BUILD)-fuzz/fuzz/$f -max_total_time=$1 -timeout=10 \
     -rss_limit_mb=2048 -verbosity=0 -print_final_stats=0 \
     -artifact_prefix=$(BUILD)-fuzz/$f- $(BUILD)-fuzz/corpus/$f tests/fuzz/corpus/$f")
