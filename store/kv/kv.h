@@ -11,7 +11,11 @@
  * and weir_kv_close, and when more than WEIR_KV_BACKLOG_BYTES_MAX wait to be written.
  *
  * Failure: the first error of the committer is kept (weir_kv_status: WEIR_IO_ERROR,
- * WEIR_DISK_FULL, WEIR_CORRUPT); nothing later is written or reported as synced. */
+ * WEIR_DISK_FULL, WEIR_CORRUPT); nothing later is written or reported as synced. What is written
+ * then stays readable in memory until the kv is closed, without a bound: stop writing.
+ *
+ * Threads: a kv, its batches and its iterators belong to one thread, and every function here is
+ * for that thread. The committer is the kv's own, blocks all signals and calls nobody. */
 
 #include "store/base/bytes.h"
 
@@ -38,15 +42,16 @@ void weir_kv_put (struct weir_kv_batch *b, struct weir_bytes key, struct weir_by
 void weir_kv_delete (struct weir_kv_batch *b, struct weir_bytes key);
 size_t weir_kv_batch_bytes (const struct weir_kv_batch *b);
 
-/* Takes the batch. Returns its number, counting from 1; an empty batch is numbered too (its
- * number is synced when all before it are). */
+/* Takes the batch. Returns its number, counting from 1 at each open; an empty batch is numbered
+ * too (its number is synced when all before it are: at once, and without an event, when nothing
+ * waits). */
 uint64_t weir_kv_write (struct weir_kv *self, struct weir_kv_batch **batch_p);
 uint64_t weir_kv_synced (const struct weir_kv *self);
 /* Readable (poll) when synced advanced or the status changed; -1 for the memory twin, whose
  * writes are synced by weir_kv_memory_sync. weir_kv_clear_event takes the event. */
 int weir_kv_event_fd (const struct weir_kv *self);
 void weir_kv_clear_event (struct weir_kv *self);
-/* Blocks until `number` is synced or the committer failed. */
+/* Blocks until `number`, which was given, is synced or the committer failed. The twin syncs. */
 WEIR_MUST enum weir_status weir_kv_wait (struct weir_kv *self, uint64_t number);
 enum weir_status weir_kv_status (const struct weir_kv *self);
 
@@ -56,8 +61,9 @@ WEIR_MUST enum weir_status weir_kv_get (struct weir_kv *self, struct weir_bytes 
                                         struct weir_buf *out);
 
 /* Forward or backward over keys in memcmp order, within [from, to) (an empty `to` = to the
- * end). An iterator sees the state at its creation or later, never half a batch; it must be
- * destroyed before the kv is closed. Slices are valid until the next call on the iterator. */
+ * end). An iterator sees the state at its creation, whatever is written or synced meanwhile; it
+ * must be destroyed before the kv is closed. Slices are valid until the next call on the
+ * iterator; either may be NULL. */
 struct weir_kv_iter *weir_kv_iter_new (struct weir_kv *self, struct weir_bytes from,
                                        struct weir_bytes to, bool backward);
 void weir_kv_iter_destroy (struct weir_kv_iter **self_p);
