@@ -12,9 +12,11 @@
  *   rung 0  DIGESTS both ways when the session starts, when a database becomes shared, and each
  *           check interval with one peer: equal ends it.
  *   rung 2  VECTOR: the side with the smaller device id asks (or either, when the other did not
- *           within WEIR_CONNECT_MS); each side compares (its store does) and sends what the
- *           other lacks; the answer carries samples where branches part. At most
- *           WEIR_LADDER_MESSAGES_MAX messages, then back-off and a word to the operator.
+ *           within WEIR_CONNECT_MS): round 1 the asker's rows, round 2 the other's, each side
+ *           compares (its store does) and sends what the other lacks. Only where a chain has
+ *           branches do rounds 3 and 4 follow, with samples of those chains. Whatever is still
+ *           different then is looked at after a back-off, with a word to the operator when
+ *           nothing changed meanwhile.
  *   live    novel ranges go to every peer that may have them and is not their source: at once
  *           when nothing is in flight there, else after the acknowledgement,
  *           WEIR_BURST_DELAY_MS or WEIR_BURST_BYTES, whichever comes first.
@@ -45,14 +47,19 @@ enum weir_sync_event_type {
     WEIR_SYNC_SESSION_UP,     /* session, device, key (of tags), role */
     WEIR_SYNC_SESSION_DOWN,   /* session */
     WEIR_SYNC_SHARE,          /* device, db, direction, our digest: relationship + membership hold */
-    WEIR_SYNC_UNSHARE,        /* device, db */
+    WEIR_SYNC_UNSHARE,        /* device, db, status (WEIR_REMOVED: it is told so when it asks) */
     WEIR_SYNC_NOVEL,          /* db, ranges, source (zero: here), digest: synced to disk */
     WEIR_SYNC_MESSAGE,        /* session, message: from the peer */
-    WEIR_SYNC_COMPARED,       /* ticket, status, ranges (lacks), more, rows (ours, with samples) */
-    WEIR_SYNC_OPENED,         /* transfer, status: our store opened it (either direction) */
-    WEIR_SYNC_ACKED,          /* transfer, entries, digest (theirs after), idle: all sent is acked */
-    WEIR_SYNC_ARRIVED,        /* transfer in: digest (theirs, told), our digest, gap, status */
-    WEIR_SYNC_TRANSFER_LOST,  /* transfer, status: the store gave it up (gap, stall, restart) */
+    WEIR_SYNC_COMPARED,       /* ticket, status, ranges (lacks), more, unknown, rows (ours, with
+                               * samples where `unknown` names the chain) */
+    /* A transfer is named by session and number: the number is its sender's choice. */
+    WEIR_SYNC_OPENED,         /* session, transfer, status: our store opened it (either way) */
+    WEIR_SYNC_ACKED,          /* session, transfer, entries, their_digest (after its import; zero:
+                               * not told), idle: all sent is acked (or nothing was to send) */
+    WEIR_SYNC_ARRIVED,        /* session, transfer, entries, their_digest (told at the end of a
+                               * burst, else zero), digest (ours), gap (runs wait for what is
+                               * missing), status (not OK: the store gave it up) */
+    WEIR_SYNC_TRANSFER_LOST,  /* session, transfer, status: the store gave it up (stall, ...) */
     WEIR_SYNC_STORE_UP,       /* the store came (back): transfers are gone, digests follow */
     WEIR_SYNC_CHECK,          /* db (or zero: all), device (or zero: all): compare now */
     WEIR_SYNC_TICK            /* nothing but `now` */
@@ -97,6 +104,7 @@ struct weir_sync_event {
     struct weir_id device;
     struct weir_id db;
     struct weir_id key;
+    struct weir_id source;
     enum weir_role role;
     enum weir_direction direction;
     uint64_t transfer;
@@ -106,10 +114,10 @@ struct weir_sync_event {
     bool more;
     bool gap;
     bool idle;
-    struct weir_id digest;       /* ours, unless said otherwise */
+    struct weir_id digest;       /* ours; of an empty vector while joining; zero: not known yet */
     struct weir_id their_digest; /* zero: not told */
     const struct weir_ranges *ranges;
-    const struct weir_vector *unknown;
+    const struct weir_vector *unknown; /* may be NULL */
     size_t n_rows;
     const struct weir_told_row *rows;
     const struct weir_sync_message *message;
@@ -119,13 +127,15 @@ struct weir_sync_event {
 
 enum weir_sync_action_type {
     WEIR_SYNC_SAY,            /* session, message */
-    WEIR_SYNC_COMPARE,        /* ticket, db, rows (told; n_rows may be 0), samples_for: ask the store to
-                               * compare and to give our rows (all, or those of `only` chains) */
+    WEIR_SYNC_COMPARE,        /* ticket, db, rows (told; n_rows may be 0): ask the store to compare
+                               * and to give our rows: all, or those of the told chains (`only`).
+                               * `ask`: nothing was told yet, only our rows are wanted */
     WEIR_SYNC_OPEN_OUT,       /* transfer, session, device, db: our store, to send */
-    WEIR_SYNC_OPEN_IN,        /* transfer, session, device, db: our store, to receive */
-    WEIR_SYNC_START,          /* transfer, credit: the peer accepted; the store may send */
-    WEIR_SYNC_SEND,           /* transfer, ranges, digest (ours): feed it */
-    WEIR_SYNC_STOP,           /* transfer: our store, forget it */
+    WEIR_SYNC_OPEN_IN,        /* transfer, session, device, db, credit: our store, to receive */
+    WEIR_SYNC_START,          /* transfer, session, credit: the peer accepted; the store may send */
+    WEIR_SYNC_SEND,           /* transfer, session, db, ranges, digest (ours): feed it; entries is
+                               * how many; at most WEIR_RANGES_PER_MESSAGE ranges */
+    WEIR_SYNC_STOP,           /* transfer, session: our store, forget it */
     WEIR_SYNC_BEHIND,         /* device, db, status: an exchange failed; for the retry queue */
     WEIR_SYNC_IN_STEP,        /* device, db, entries: both digests are equal now */
     WEIR_SYNC_DIFFERS         /* device, db, status: said once per change: where we differ */
@@ -143,6 +153,7 @@ struct weir_sync_action {
     enum weir_status status;
     struct weir_id digest;
     bool only;                 /* COMPARE: rows of the told chains only */
+    bool ask;                  /* COMPARE: our rows only */
     struct weir_sync_message message; /* SAY: owned by the action list */
     struct weir_ranges ranges;        /* SEND: owned by the action list */
     size_t n_rows;                    /* COMPARE: told rows, owned by the action list */
