@@ -18,7 +18,9 @@
 
 enum weir_envelope_flags {
     WEIR_ENV_ANSWER = 1, /* answers `request` of `to`; kind is the request's */
-    WEIR_ENV_MORE = 2    /* one of several answers (streams, pages); the last has it not */
+    WEIR_ENV_MORE = 2,   /* one of several answers (streams, pages); the last has it not */
+    WEIR_ENV_REFUSED = 4 /* an error answer made by the broker itself; `from` is then the mailbox
+                          * that was meant */
 };
 
 struct weir_mailbox_id {

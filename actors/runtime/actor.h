@@ -38,7 +38,9 @@ struct weir_actor_def {
     /* Makes the state; the mailbox is connected, nothing received yet. On a failure the process
      * ends with weir_status_exit (status) after logging *e. */
     enum weir_status (*start) (void **state, struct weir_actor *actor, struct weir_error *e);
-    void (*stop) (void **state, struct weir_actor *actor); /* ordered stop; optional work only */
+    /* Ordered stop; optional work only, but ZeroMQ sockets the actor made must be closed. Not
+     * called after weir_actor_exit. May be NULL. */
+    void (*stop) (void **state, struct weir_actor *actor);
     /* A partner came (back) with a new epoch, or went. May be NULL. */
     void (*up) (void *state, struct weir_actor *actor, const char *role, const char *name,
                 const struct weir_mailbox_id *mailbox, uint64_t epoch);
