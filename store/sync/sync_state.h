@@ -1,0 +1,217 @@
+#ifndef WEIR_STORE_SYNC_SYNC_STATE_H
+#define WEIR_STORE_SYNC_SYNC_STATE_H
+
+/* The inside of the synchronizer, shared by its files: sync.c (events in, sessions, sharing),
+ * sync_out.c (actions and timers), sync_ladder.c (digests and comparison), sync_live.c (novel
+ * ranges and transfers). Nobody else includes it.
+ *
+ * A pair is (device, database). Everything decided about it follows from two digests, ours and
+ * the last one the peer told; the rest of the state only says what is being done about their
+ * difference, and may be forgotten at any time at the cost of one more exchange. */
+
+#include "store/base/map.h"
+#include "store/base/limits.h"
+#include "store/sync/sync.h"
+
+#define WEIR_SYNC_NEVER UINT64_MAX
+#define WEIR_SYNC_REMOVED_MAX 64u /* remembered databases a device was removed from */
+
+struct weir_sync_timer {
+    uint64_t due_ms;
+    size_t at; /* in the heap, from 1; 0: not in it */
+    struct weir_sync_session *session; /* one of the two */
+    struct weir_sync_pair *pair;
+};
+
+/* A vector on its way in, page by page; one at a time for a session. */
+struct weir_sync_pages {
+    struct weir_sync_pair *pair;
+    uint32_t round;
+    uint32_t next_page;
+    size_t n_samples;
+    struct weir_told_row **blocks; /* one for each page, rows and samples */
+    size_t *counts;
+    size_t n_blocks;
+};
+
+struct weir_sync_session {
+    uint64_t id;
+    struct weir_sync_peer *peer;
+    struct weir_sync_session *next; /* of the peer, newest first */
+    struct weir_id key;
+    struct weir_map *tags; /* tag -> pair */
+    struct weir_sync_timer timer;
+    uint64_t check_ms;
+    bool greet; /* some pairs want their digest said at the next turn */
+    struct weir_sync_pages pages;
+};
+
+struct weir_sync_peer {
+    struct weir_id device;
+    struct weir_sync_session *sessions;
+    struct weir_sync_pair *pairs;
+    size_t n_pairs;
+    struct weir_id removed[WEIR_SYNC_REMOVED_MAX];
+    size_t n_removed;
+};
+
+struct weir_sync_db {
+    struct weir_id id;
+    struct weir_id digest; /* zero: the store has not said yet */
+    struct weir_sync_pair *pairs;
+};
+
+enum weir_sync_out_state { WEIR_OUT_NONE, WEIR_OUT_OPENING, WEIR_OUT_OFFERED, WEIR_OUT_OPEN };
+enum weir_sync_in_state { WEIR_IN_NONE, WEIR_IN_OPENING, WEIR_IN_OPEN };
+enum weir_sync_stage {
+    WEIR_STAGE_REST,
+    WEIR_STAGE_ROWS,  /* asked our store for our rows */
+    WEIR_STAGE_ASKED, /* said a VECTOR, the peer's is awaited */
+    WEIR_STAGE_STORE  /* asked our store to compare */
+};
+
+struct weir_sync_pair {
+    struct weir_sync_peer *peer;
+    struct weir_sync_db *db;
+    struct weir_sync_pair *next_of_peer;
+    struct weir_sync_pair *next_of_db;
+    size_t at; /* in pairs[] */
+    enum weir_direction direction;
+    struct weir_sync_session *session; /* where we speak; NULL: absent */
+    struct weir_sync_timer timer;
+
+    struct weir_id theirs; /* zero: not told */
+    bool in_step;          /* said so */
+    bool met;    /* equal or compared since the session began: novel ranges alone will do */
+    bool refused; /* the peer takes no data of this */
+    bool manual; /* asked for by hand, though nothing is sent by itself */
+    bool behind; /* said so while absent */
+    bool greet; /* its digest is to be said at the next turn, and the peer's asked for */
+    bool reply; /* the message at hand asked for its digest */
+    uint64_t differs_ms; /* since when; 0: equal or unknown */
+    uint64_t activity_ms;
+    uint64_t recheck_ms;
+    uint64_t ladder_ms; /* no sooner than this again */
+    unsigned attempts;  /* ladders since the last equality */
+    bool turn;          /* the smaller id did not ask: we do */
+    struct weir_id ladder_ours; /* digests at the last ladder and the last DIFFERS */
+    struct weir_id ladder_theirs;
+    struct weir_id differs_ours;
+    struct weir_id differs_theirs;
+
+    enum weir_sync_stage stage;
+    struct weir_sync_session *stage_session;
+    uint64_t stage_ms; /* time-out */
+    uint64_t ticket;
+    uint32_t round;
+
+    enum weir_sync_out_state out_state;
+    struct weir_sync_session *out_session;
+    uint64_t out;
+    uint64_t out_ms; /* time-out */
+    struct weir_ranges queue;
+    uint64_t queue_entries;
+    uint64_t burst_ms;
+    struct weir_ranges flying; /* sent and not all acknowledged */
+    bool sending;              /* something is in flight */
+    bool bulk;                 /* it came from a ladder: live pushes wait */
+
+    enum weir_sync_in_state in_state;
+    struct weir_sync_session *in_session;
+    uint64_t in;
+    bool in_busy; /* data came, and not yet the digest that ends it */
+    uint64_t in_ms;
+
+    uint64_t entries_sent;
+    uint64_t entries_acked;
+    uint64_t entries_moved; /* since the last IN_STEP */
+    enum weir_status last_error;
+    enum weir_sync_phase phase;
+    uint64_t phase_ms;
+};
+
+struct weir_sync {
+    struct weir_sync_options options;
+    struct weir_rand rand;
+    struct weir_map *sessions;  /* id -> session */
+    struct weir_map *peers;     /* device -> peer */
+    struct weir_map *dbs;       /* id -> db */
+    struct weir_map *by_pair;   /* device and db -> pair */
+    struct weir_map *tickets;   /* ticket -> pair */
+    struct weir_map *transfers; /* (session, number) -> pair */
+    struct weir_sync_pair **pairs;
+    size_t n_pairs;
+    size_t pairs_cap;
+    struct weir_sync_timer **timers; /* a heap; [0] unused */
+    size_t n_timers;
+    size_t timers_cap;
+    uint64_t next_ticket;
+    struct weir_sync_counters counters;
+    struct weir_sync_actions *actions; /* of the step at hand */
+};
+
+/* ---- sync_out.c ---- */
+struct weir_sync_action *weir_sync_act (struct weir_sync *self, enum weir_sync_action_type type,
+                                        const struct weir_sync_pair *pair);
+struct weir_sync_message *weir_sync_say (struct weir_sync *self,
+                                         struct weir_sync_session *session,
+                                         enum weir_sync_message_type type,
+                                         const struct weir_sync_pair *pair);
+void weir_sync_say_close (struct weir_sync *self, struct weir_sync_session *session,
+                          uint64_t transfer, enum weir_status status);
+/* A copy in one block (free frees all of it); NULL when n is 0. */
+struct weir_told_row *weir_sync_copy_rows (const struct weir_told_row *rows, size_t n);
+void weir_sync_timer_set (struct weir_sync *self, struct weir_sync_timer *timer, uint64_t due_ms);
+/* The pair's timer follows its time-outs, and its phase its state. Call after any change. */
+void weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+void weir_sync_session_timer (struct weir_sync *self, struct weir_sync_session *session,
+                              uint64_t now_ms);
+uint64_t weir_sync_tag (const struct weir_sync_session *session, const struct weir_id *db);
+struct weir_sync_pair *weir_sync_by_tag (const struct weir_sync_session *session, uint64_t tag);
+struct weir_bytes weir_sync_key64 (uint8_t key[8], uint64_t v);
+struct weir_bytes weir_sync_transfer_key (uint8_t key[16], uint64_t session, uint64_t transfer);
+
+/* ---- sync_ladder.c ---- */
+bool weir_sync_known (const struct weir_sync_pair *pair); /* session, and both digests */
+bool weir_sync_equal (const struct weir_sync_pair *pair);
+/* Something about the two digests changed. `told`: just now, by DIGESTS. */
+void weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told,
+                      uint64_t now_ms);
+/* Says digests of the session's pairs; `answer` asks for the peer's. */
+enum weir_sync_which { WEIR_SAY_ALL, WEIR_SAY_ONE, WEIR_SAY_GREETED, WEIR_SAY_REPLY };
+void weir_sync_say_digests (struct weir_sync *self, struct weir_sync_session *session,
+                            enum weir_sync_which which, const struct weir_sync_pair *one,
+                            bool answer);
+void weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+void weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *session,
+                           const struct weir_sync_message *m, uint64_t now_ms);
+void weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
+                          const struct weir_sync_message *m, uint64_t now_ms);
+void weir_sync_on_compared (struct weir_sync *self, const struct weir_sync_event *e,
+                            uint64_t now_ms);
+void weir_sync_end_stage (struct weir_sync *self, struct weir_sync_pair *pair);
+void weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair,
+                       enum weir_status status, uint64_t now_ms);
+void weir_sync_pages_clear (struct weir_sync_pages *pages);
+/* The tag is of a database the device was removed from: it is told. */
+void weir_sync_unknown_tag (struct weir_sync *self, struct weir_sync_session *session,
+                            uint64_t tag);
+
+/* ---- sync_live.c ---- */
+void weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms);
+void weir_sync_send_lacks (struct weir_sync *self, struct weir_sync_pair *pair,
+                           const struct weir_ranges *lacks, uint64_t now_ms);
+/* Sends what waits, opening the transfer first when there is none. */
+void weir_sync_flush (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+void weir_sync_on_transfer_message (struct weir_sync *self, struct weir_sync_session *session,
+                                    const struct weir_sync_message *m, uint64_t now_ms);
+void weir_sync_on_transfer_event (struct weir_sync *self, const struct weir_sync_event *e,
+                                  uint64_t now_ms);
+/* Ends a transfer: tells our store (stop), the peer (unless told is OK), and forgets. */
+void weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bool stop,
+                         enum weir_status tell);
+void weir_sync_drop_in (struct weir_sync *self, struct weir_sync_pair *pair, bool stop,
+                        enum weir_status tell);
+bool weir_sync_may_push (const struct weir_sync_pair *pair);
+
+#endif
