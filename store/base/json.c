@@ -109,6 +109,9 @@ scan_text (struct scan *s, struct weir_bytes text, struct weir_error *error)
             at = number_end (s, text, at, &copied);
             continue;
         }
+        if (c == 0) { /* the end of the text to jansson, whatever comes behind */
+            return refuse (error, WEIR_INVALID_JSON, text, at, "a NUL byte");
+        }
         if (c == '[' || c == '{') {
             depth++;
         } else if ((c == ']' || c == '}') && depth > 0) {
