@@ -23,7 +23,7 @@ struct weir_kv_iter {
     struct weir_bytes given; /* the key that next gave last; its sources step at the next call */
     bool gave;
     size_t n_sources;
-    struct source sources[]; /* newest first */
+    struct source sources[]; /* oldest first */
 };
 
 /* A pair outside the range is an end. */
@@ -132,7 +132,7 @@ weir_kv_iter_next (struct weir_kv_iter *self, struct weir_bytes *key, struct wei
             return false;
         }
         /* From the oldest source to the newest, so that the newest wins where keys are equal. */
-        for (size_t i = self->n_sources; i-- > 0;) {
+        for (size_t i = 0; i < self->n_sources; i++) {
             const struct weir_overlay_pair *pair = self->sources[i].pair;
             if (pair == NULL) {
                 continue;

@@ -1,14 +1,13 @@
 /* Goal: LevelDB and the memory twin keep the same promises. One suite runs on both: what is
  * written is readable at once and in order, ranges and directions, a view that does not move,
  * numbers and syncing; then seeded random histories against a sorted array, with iterators open
- * across writes, syncs and reopening. */
+ * across writes, syncs and (on disk) reopening. */
 
 #include "tests/store/kv/fixture.h"
 
 #include "store/base/rand.h"
 
 struct place {
-    const char *name;
     bool disk;
     char *path; /* NULL for memory */
     struct weir_kv *kv;
@@ -18,10 +17,20 @@ static int
 setup_memory (void **state)
 {
     struct place *p = weir_alloc (sizeof *p);
-    p->name = "memory";
     p->kv = weir_kv_memory_new ();
     *state = p;
     return 0;
+}
+
+static int
+setup_disk (void **state)
+{
+    struct weir_error e = { 0 };
+    struct place *p = weir_alloc (sizeof *p);
+    p->disk = true;
+    p->path = make_directory ();
+    *state = p;
+    return weir_kv_open (&p->kv, p->path, true, &e) == WEIR_OK ? 0 : -1;
 }
 
 static int
@@ -45,6 +54,16 @@ sync_all (struct place *p, uint64_t number)
     assert_int_equal (weir_kv_wait (p->kv, number), WEIR_OK);
     assert_true (weir_kv_synced (p->kv) >= number);
     weir_kv_clear_event (p->kv);
+}
+
+static void
+reopen (struct place *p)
+{
+    if (p->disk) {
+        struct weir_error e = { 0 };
+        weir_kv_close (&p->kv);
+        assert_int_equal (weir_kv_open (&p->kv, p->path, false, &e), WEIR_OK);
+    }
 }
 
 /* Each step is one batch; `expected` is the whole content after the last. Every case is read
@@ -87,6 +106,8 @@ test_batches (void **state)
             }
             assert_content (p->kv, cases[i].expected);
             sync_all (p, number);
+            assert_content (p->kv, cases[i].expected);
+            reopen (p);
             assert_content (p->kv, cases[i].expected);
             write_text (p->kv, "- -a -ab -abc -b -c -d -e");
             assert_content (p->kv, "");
@@ -435,6 +456,11 @@ history (struct place *p, uint64_t seed)
         } else if (what < 97) {
             struct weir_kv_batch *empty = weir_kv_batch_new ();
             sync_all (p, weir_kv_write (p->kv, &empty));
+        } else if (what == 97) {
+            for (unsigned i = 0; i < VIEWS; i++) {
+                weir_kv_iter_destroy (&views[i].iter);
+            }
+            reopen (p);
         } else {
             weir_kv_clear_event (p->kv);
         }
@@ -442,6 +468,7 @@ history (struct place *p, uint64_t seed)
     for (unsigned i = 0; i < VIEWS; i++) {
         weir_kv_iter_destroy (&views[i].iter);
     }
+    reopen (p);
     for (unsigned i = 0; i < 2; i++) {
         random_open (p, &r, &model, &views[0]);
         assert_true (random_advance (&views[0], KEYS + 1));
@@ -464,6 +491,7 @@ test_random_histories (void **state)
     }
 }
 
+#define ON_DISK(f) cmocka_unit_test_setup_teardown (f, setup_disk, teardown)
 #define ON_MEMORY(f) cmocka_unit_test_setup_teardown (f, setup_memory, teardown)
 
 int
@@ -478,6 +506,14 @@ main (void)
         ON_MEMORY (test_numbers),
         ON_MEMORY (test_views),
         ON_MEMORY (test_random_histories),
+        ON_DISK (test_batches),
+        ON_DISK (test_ranges),
+        ON_DISK (test_get),
+        ON_DISK (test_shapes),
+        ON_DISK (test_destroy),
+        ON_DISK (test_numbers),
+        ON_DISK (test_views),
+        ON_DISK (test_random_histories),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
