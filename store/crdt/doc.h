@@ -37,17 +37,21 @@ WEIR_MUST enum weir_status weir_doc_apply (struct weir_doc *self, const struct w
  * borrowed from the payload. Same statuses. */
 WEIR_MUST enum weir_status weir_doc_payload_info (struct weir_bytes payload,
                                                   struct weir_bytes *message, uint32_t *ops);
-/* The payload as JSON for people (`weir doc log`): {"message", "ops": [{"op", "path", ...}]}.
- * The caller owns *out. */
+/* The payload as JSON for people (`weir doc log`): {"message", "ops": [{"op": "set" | "make" |
+ * "delete", "path", "value" | "type"}]}, and "omitted": how many ops were too much to show. The
+ * caller owns *out. */
 WEIR_MUST enum weir_status weir_doc_payload_json (struct weir_bytes payload, json_t **out);
 
-/* The value at `path` (RFC 6901, "" = the whole document as an object of its roots). The caller
- * owns *out. WEIR_NOT_FOUND, WEIR_INVALID_PATH. */
+/* The value at `path` (RFC 6901, "" = the whole document as an object of its roots). Bytes show
+ * as {"$bytes": base32}, and such an object set makes bytes again. The caller owns *out.
+ * WEIR_NOT_FOUND, WEIR_INVALID_PATH. */
 WEIR_MUST enum weir_status weir_doc_get (const struct weir_doc *self, const char *path,
                                          json_t **out, struct weir_error *e);
-/* All values that concur at a map key: the winner first, then losers not superseded as far as
- * the document knows, each with its order key. At most `max`; *count tells. Values are the
- * caller's. */
+/* All values that concur at a map key: the winner first, then losers by order key, the greatest
+ * first: of every other chain its greatest write, as far as the document knows (what the winner
+ * had seen is among them: whether one entry saw another, the log knows). At most `max`, and
+ * WEIR_LOSERS_MAX + 1; *count tells. Values are the caller's. WEIR_NOT_FOUND when nothing was
+ * ever written there. */
 struct weir_doc_value {
     struct weir_order_key key;
     json_t *value; /* NULL: deleted */

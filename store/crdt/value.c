@@ -1,0 +1,187 @@
+/* Owns the bytes and the JSON of values. It knows nothing of containers, registers or documents;
+ * payloads, states, maps and edits stand on it. */
+
+#include "store/crdt/value.h"
+
+#include "store/base/limits.h"
+
+#include <math.h>
+#include <string.h>
+
+static uint64_t
+double_bits (double d)
+{
+    uint64_t bits;
+    memcpy (&bits, &d, sizeof bits);
+    return bits;
+}
+
+void
+weir_value_put (struct weir_buf *out, const struct weir_value *v)
+{
+    weir_buf_put_u8 (out, v->type);
+    if (v->type == WEIR_VALUE_INT) {
+        weir_buf_put_zigzag (out, v->number.i);
+    } else if (v->type == WEIR_VALUE_DOUBLE) {
+        weir_buf_put_u64 (out, double_bits (v->number.d));
+    } else if (v->type == WEIR_VALUE_TEXT || v->type == WEIR_VALUE_BYTES) {
+        weir_buf_put_blob (out, v->bytes);
+    } else if (v->type == WEIR_VALUE_CONTAINER) {
+        weir_buf_put_u8 (out, v->container);
+    }
+}
+
+enum weir_status
+weir_value_read (struct weir_reader *r, struct weir_value *v)
+{
+    struct weir_value read = { .type = weir_read_u8 (r) };
+    if (read.type > WEIR_VALUE_DELETED) {
+        return WEIR_NEEDS_UPGRADE;
+    }
+    if (read.type == WEIR_VALUE_INT) {
+        read.number.i = weir_read_zigzag (r);
+    } else if (read.type == WEIR_VALUE_DOUBLE) {
+        uint64_t bits = weir_read_u64 (r);
+        memcpy (&read.number.d, &bits, sizeof bits);
+    } else if (read.type == WEIR_VALUE_TEXT || read.type == WEIR_VALUE_BYTES) {
+        read.bytes = weir_read_blob (r, WEIR_PAYLOAD_BYTES_MAX);
+    } else if (read.type == WEIR_VALUE_CONTAINER) {
+        read.container = weir_read_u8 (r);
+    }
+    *v = read;
+    return WEIR_OK;
+}
+
+static bool
+is_plain_text (struct weir_bytes text)
+{
+    return text.len == 0
+           || (memchr (text.data, 0, text.len) == NULL && weir_bytes_is_utf8 (text));
+}
+
+enum weir_status
+weir_value_check (const struct weir_value *v)
+{
+    if ((v->type == WEIR_VALUE_DOUBLE && !isfinite (v->number.d))
+        || (v->type == WEIR_VALUE_TEXT && !is_plain_text (v->bytes))) {
+        return WEIR_BAD_PAYLOAD;
+    }
+    return WEIR_OK;
+}
+
+bool
+weir_value_is_key (struct weir_bytes key)
+{
+    return key.len <= WEIR_KEY_BYTES_MAX && is_plain_text (key);
+}
+
+bool
+weir_value_equal (const struct weir_value *a, const struct weir_value *b)
+{
+    if (a->type != b->type) {
+        return false;
+    }
+    if (a->type == WEIR_VALUE_INT) {
+        return a->number.i == b->number.i;
+    }
+    if (a->type == WEIR_VALUE_DOUBLE) {
+        return double_bits (a->number.d) == double_bits (b->number.d);
+    }
+    if (a->type == WEIR_VALUE_TEXT || a->type == WEIR_VALUE_BYTES) {
+        return weir_bytes_equal (a->bytes, b->bytes);
+    }
+    return a->type != WEIR_VALUE_CONTAINER || a->container == b->container;
+}
+
+static json_t *
+bytes_json (struct weir_bytes bytes)
+{
+    struct weir_buf text = { 0 };
+    weir_base32_put (&text, bytes);
+    json_t *json = json_object ();
+    json_object_set_new (json, "$bytes", json_stringn ((const char *) text.data, text.len));
+    weir_buf_fini (&text);
+    return json;
+}
+
+json_t *
+weir_value_json (const struct weir_value *v)
+{
+    switch (v->type) {
+    case WEIR_VALUE_NULL:
+        return json_null ();
+    case WEIR_VALUE_FALSE:
+        return json_false ();
+    case WEIR_VALUE_TRUE:
+        return json_true ();
+    case WEIR_VALUE_INT:
+        return json_integer (v->number.i);
+    case WEIR_VALUE_DOUBLE:
+        return json_real (v->number.d);
+    case WEIR_VALUE_TEXT:
+        return v->bytes.len == 0 ? json_string ("")
+                                 : json_stringn_nocheck ((const char *) v->bytes.data, v->bytes.len);
+    default:
+        weir_assert (v->type == WEIR_VALUE_BYTES);
+        return bytes_json (v->bytes);
+    }
+}
+
+/* Is it {"$bytes": base32}? Then *v is that. */
+static bool
+bytes_from_json (struct weir_value *v, const json_t *json, struct weir_buf *scratch)
+{
+    const json_t *text = json_object_size (json) == 1 ? json_object_get (json, "$bytes") : NULL;
+    if (!json_is_string (text)) {
+        return false;
+    }
+    struct weir_bytes base32 = weir_bytes (json_string_value (text), json_string_length (text));
+    weir_buf_clear (scratch);
+    if (weir_base32_get (scratch, base32) != WEIR_OK) {
+        return false;
+    }
+    *v = (struct weir_value){ .type = WEIR_VALUE_BYTES, .bytes = weir_buf_bytes (scratch) };
+    return true;
+}
+
+enum weir_status
+weir_value_from_json (struct weir_value *v, const json_t *json, struct weir_buf *scratch,
+                      bool *is_scalar, struct weir_error *e)
+{
+    struct weir_value read = { .type = WEIR_VALUE_NULL };
+    switch (json_typeof (json)) {
+    case JSON_NULL:
+        break;
+    case JSON_FALSE:
+        read.type = WEIR_VALUE_FALSE;
+        break;
+    case JSON_TRUE:
+        read.type = WEIR_VALUE_TRUE;
+        break;
+    case JSON_INTEGER:
+        read.type = WEIR_VALUE_INT;
+        read.number.i = json_integer_value (json);
+        break;
+    case JSON_REAL:
+        read.type = WEIR_VALUE_DOUBLE;
+        read.number.d = json_real_value (json);
+        break;
+    case JSON_STRING:
+        read.type = WEIR_VALUE_TEXT;
+        read.bytes = weir_bytes (json_string_value (json), json_string_length (json));
+        if (!is_plain_text (read.bytes)) {
+            return weir_error_set (e, WEIR_INVALID_JSON, NULL, "a text must not hold NUL");
+        }
+        break;
+    case JSON_ARRAY:
+        return weir_error_set (e, WEIR_UNSUPPORTED, "an object with keys can hold the items",
+                               "arrays are not supported yet");
+    case JSON_OBJECT:
+    default:
+        *is_scalar = bytes_from_json (v, json, scratch);
+        return WEIR_OK;
+    }
+    *v = read;
+    *is_scalar = true;
+    return WEIR_OK;
+}
