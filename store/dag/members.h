@@ -35,13 +35,16 @@ struct weir_member_change {
 #define WEIR_SETTINGS_CHANGES_MAX 256u
 struct weir_settings {
     uint8_t random[32]; /* genesis only: makes the id unique */
-    char database_name[WEIR_NAME_BYTES_MAX + 1];
-    uint8_t entry_version_max; /* highest that writers may use */
+    char database_name[WEIR_NAME_BYTES_MAX + 1]; /* "": as it was */
+    uint8_t entry_version_max; /* highest that writers may use; 0: as it was */
     uint8_t codec_max;
     size_t n_changes;
     struct weir_member_change *changes; /* in the arena, or the caller's */
 };
+/* A database's or device's name: UTF-8 within the bound, no control characters; "" is one. */
+bool weir_settings_name_is_good (const char *name);
 void weir_settings_put (struct weir_buf *out, const struct weir_settings *s, bool genesis);
+/* WEIR_BAD_PAYLOAD (a device named twice is), WEIR_NEEDS_UPGRADE (another codec), WEIR_LIMIT. */
 WEIR_MUST enum weir_status weir_settings_get (struct weir_settings *s, struct weir_arena *arena,
                                               struct weir_bytes payload, bool genesis);
 
@@ -56,7 +59,8 @@ uint32_t weir_members_add (struct weir_members *self, const struct weir_id *entr
                            const struct weir_chain *chain, uint32_t view,
                            const struct weir_settings *settings);
 /* May `author` store an entry of this kind on top of `view`? WEIR_OK, WEIR_NOT_MEMBER or
- * WEIR_NOT_ALLOWED. Genesis on view 0 is always allowed; merges need write. */
+ * WEIR_NOT_ALLOWED. Genesis on view 0 is always allowed; settings need admin; data and merges
+ * need write. */
 WEIR_MUST enum weir_status weir_members_may_store (struct weir_members *self, uint32_t view,
                                                    const struct weir_id *author, uint8_t kind);
 
@@ -82,13 +86,17 @@ struct weir_member {
 /* All members ever, by rank then device; borrowed until the next call on self. */
 const struct weir_member *weir_members_list (struct weir_members *self, uint32_t view,
                                              size_t *count);
-/* Settings entries in the view that have no effect, by ordinal (for `db members`). */
+/* Settings entries in the view that have no effect at all, by ordinal (for `db members`): void,
+ * not readable, or every change of theirs refused by rank. False for one outside the view. */
 bool weir_members_is_void (struct weir_members *self, uint32_t view, uint32_t ordinal);
-/* The newest database name and limits that count. */
+/* The newest database name and limits that count (the limits never shrink; 0: none said). */
 const char *weir_members_database_name (struct weir_members *self, uint32_t view);
+void weir_members_limits (struct weir_members *self, uint32_t view, uint8_t *entry_version_max,
+                          uint8_t *codec_max);
 /* Would this change, made by `author` on top of `view`, take effect? WEIR_OK,
  * WEIR_NOT_MEMBER, WEIR_NOT_ALLOWED (not admin, or rank: only a smaller rank lowers or removes
- * a greater one, or oneself). */
+ * a greater one, or oneself; any admin admits and raises), WEIR_NOT_FOUND (removes who is no
+ * member), WEIR_INVALID_ARGUMENT (a right or name that cannot be), WEIR_LIMIT (members). */
 WEIR_MUST enum weir_status weir_members_may_change (struct weir_members *self, uint32_t view,
                                                     const struct weir_id *author,
                                                     const struct weir_member_change *change,

@@ -115,7 +115,9 @@ test_equality_and_digest (void **state)
     (void) state;
     struct weir_vector a = { 0 };
     struct weir_vector b = { 0 };
-    const struct weir_row rows[] = { row_of (1, 1, 5, 5), row_of (1, 2, 6, 6), row_of (2, 1, 7, 7) };
+    const struct weir_row rows[] = {
+        row_of (1, 1, 5, 5), row_of (1, 2, 6, 6), row_of (2, 1, 7, 7),
+    };
     for (size_t i = 0; i < 3; i++) {
         weir_vector_put (&a, &rows[i]);
         weir_vector_put (&b, &rows[2 - i]);
