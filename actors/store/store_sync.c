@@ -237,6 +237,14 @@ static void put_ours (struct store *s, struct weir_arena *arena, const struct we
         answer->ours[answer->n_ours++] = m;
     }
     weir_vector_fini (&ours);
+    answer->unknown = weir_arena_array (arena, unknown->count + 1, sizeof *answer->unknown);
+    for (size_t i = 0; answer->unknown != NULL && i < unknown->count; i++) {
+        Weir__Row *m = row_message (s, arena, db, &unknown->rows[i], false);
+        if (m == NULL) {
+            break;
+        }
+        answer->unknown[answer->n_unknown++] = m;
+    }
 }
 
 void store_compare (void *state, struct weir_actor *actor, const struct weir_message *message)
@@ -254,7 +262,7 @@ void store_compare (void *state, struct weir_actor *actor, const struct weir_mes
     if (status == WEIR_OK && !told_rows (ask->rows, ask->n_rows, arena, &told)) {
         status = WEIR_BAD_MESSAGE;
     }
-    if (status == WEIR_OK) {
+    if (status == WEIR_OK && !(ask->has_ask && ask->ask)) {
         status = weir_repo_compare (s->repo, &db, told, ask->n_rows, &lacks, &more, &unknown);
     }
     if (status == WEIR_OK) {

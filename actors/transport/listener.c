@@ -473,7 +473,8 @@ void listener_tell_ready (struct transport *t)
         return;
     }
     Weir__TransportReady m = WEIR__TRANSPORT_READY__INIT;
-    m.has_name = m.has_kind = true;
+    m.has_name = m.has_kind = m.has_stopped = true;
+    m.stopped = t->stopped;
     m.name = weir_field_str (weir_actor_name (t->actor));
     m.kind = weir_field_str ("curve");
     m.addresses = fields;
