@@ -25,6 +25,8 @@ struct offline {
     const char *role;
     const char *listen;
     const char *db;
+    const char *passphrase_file; /* protect: the new one */
+    bool off;
 };
 
 static int fail (enum weir_status status, const struct weir_error *e)
@@ -38,24 +40,30 @@ static int fail (enum weir_status status, const struct weir_error *e)
     return weir_status_exit (status);
 }
 
-static enum weir_status load_passphrase (const struct offline *o, char *out, size_t size,
-                                         struct weir_error *e)
+static enum weir_status read_line (const char *path, char *out, size_t size, struct weir_error *e)
 {
-    out[0] = '\0';
-    if (o->settings.passphrase_file[0] == '\0') {
-        return WEIR_OK;
-    }
-    FILE *f = fopen (o->settings.passphrase_file, "re");
+    FILE *f = fopen (path, "re");
     if (f == NULL) {
-        return weir_error_set (e, WEIR_BAD_CONFIG, NULL, "cannot read passphrase_file %s: %s",
-                               o->settings.passphrase_file, strerror (errno));
+        return weir_error_set (e, WEIR_BAD_CONFIG, NULL, "cannot read the passphrase from %s: %s",
+                               path, strerror (errno));
     }
     if (fgets (out, (int) size, f) == NULL) {
         out[0] = '\0';
     }
     fclose (f);
     out[strcspn (out, "\r\n")] = '\0';
-    return WEIR_OK;
+    return out[0] != '\0' ? WEIR_OK
+                          : weir_error_set (e, WEIR_BAD_PASSPHRASE, "its first line is the passphrase",
+                                            "%s is empty", path);
+}
+
+static enum weir_status load_passphrase (const struct offline *o, char *out, size_t size,
+                                         struct weir_error *e)
+{
+    out[0] = '\0';
+    return o->settings.passphrase_file[0] != '\0'
+               ? read_line (o->settings.passphrase_file, out, size, e)
+               : WEIR_OK;
 }
 
 /* ---- init ---- */
@@ -200,6 +208,40 @@ static int init (struct offline *o)
     return status == WEIR_OK ? 0 : fail (status, &e);
 }
 
+/* ---- protect ---- */
+
+static int protect (struct offline *o)
+{
+    struct weir_error e = { 0 };
+    char old[512] = "";
+    char fresh[512] = "";
+    enum weir_status status = WEIR_OK;
+    if ((o->passphrase_file == NULL) == !o->off) {
+        status = weir_error_set (&e, WEIR_USAGE, NULL, "give --passphrase-file FILE or --off");
+    }
+    if (status == WEIR_OK) {
+        status = load_passphrase (o, old, sizeof old, &e);
+    }
+    if (status == WEIR_OK && !o->off) {
+        status = read_line (o->passphrase_file, fresh, sizeof fresh, &e);
+    }
+    if (status == WEIR_OK) {
+        status = weir_keyfile_protect (o->paths.key, old[0] != '\0' ? old : NULL,
+                                       o->off ? NULL : fresh, &e);
+    }
+    weir_wipe (old, sizeof old);
+    weir_wipe (fresh, sizeof fresh);
+    if (status != WEIR_OK) {
+        return fail (status, &e);
+    }
+    puts (o->off ? "{\"sealed\":false}" : "{\"sealed\":true}");
+    if (!o->off) {
+        fprintf (stderr, "set passphrase_file = \"%s\" in %s\n", o->passphrase_file,
+                 o->paths.config);
+    }
+    return 0;
+}
+
 /* ---- verify and repair ---- */
 
 static enum weir_status load_identity (struct offline *o, struct weir_identity *identity,
@@ -306,7 +348,9 @@ int weir_store_offline (int argc, char **argv)
     static const struct option flags[]
         = { { "data", required_argument, NULL, 'd' }, { "name", required_argument, NULL, 'n' },
             { "role", required_argument, NULL, 'r' }, { "listen", required_argument, NULL, 'l' },
-            { "db", required_argument, NULL, 'b' },   { NULL, 0, NULL, 0 } };
+            { "db", required_argument, NULL, 'b' },
+            { "passphrase-file", required_argument, NULL, 'p' },
+            { "off", no_argument, NULL, 'o' },        { NULL, 0, NULL, 0 } };
     struct offline o = { 0 };
     struct weir_error e = { 0 };
     int c;
@@ -318,6 +362,8 @@ int weir_store_offline (int argc, char **argv)
         case 'r': o.role = optarg; break;
         case 'l': o.listen = optarg; break;
         case 'b': o.db = optarg; break;
+        case 'p': o.passphrase_file = optarg; break;
+        case 'o': o.off = true; break;
         default: return weir_status_exit (WEIR_USAGE);
         }
     }
@@ -344,7 +390,10 @@ int weir_store_offline (int argc, char **argv)
     if (strcmp (verb, "repair") == 0) {
         return repair (&o);
     }
-    weir_error_set (&e, WEIR_USAGE, "weir-store init|verify|repair [--data DIR]", "no such verb: %s",
+    if (strcmp (verb, "protect") == 0) {
+        return protect (&o);
+    }
+    weir_error_set (&e, WEIR_USAGE, "weir-store init|verify|repair|protect [--data DIR]", "no such verb: %s",
                     verb);
     return fail (WEIR_USAGE, &e);
 }

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "actors/store/state.h"
 #include "store/crypto/keyfile.h"
@@ -158,7 +158,11 @@ static enum weir_status start (void **state, struct weir_actor *actor, struct we
         free (s);
         return status;
     }
-    snprintf (s->name, sizeof s->name, "%s", v->name);
+    if (v->name[0] != '\0') {
+        snprintf (s->name, sizeof s->name, "%.*s", (int) WEIR_NAME_BYTES_MAX, v->name);
+    } else if (gethostname (s->name, sizeof s->name - 1) != 0) {
+        s->name[0] = '\0';
+    }
     s->members_epoch = weir_repo_members_epoch (s->repo);
     weir_actor_watch_fd (actor, weir_kv_event_fd (s->kv), batch_synced, NULL);
     check_disk (s, true);

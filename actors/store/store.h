@@ -5,7 +5,7 @@
 
 /* As the broker starts it. Returns the exit code. */
 int weir_store_run (int argc, char **argv);
-/* `weir-store init|verify|repair [--data DIR] [--json] ...`: on the data directory itself, no
+/* `weir-store init|verify|repair|protect [--data DIR] ...`: on the data directory itself, no
  * node running (it takes the store's lock). Results on stdout. Returns the exit code. */
 int weir_store_offline (int argc, char **argv);
 

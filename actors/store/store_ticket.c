@@ -235,7 +235,7 @@ void store_ticket_redeem (void *state, struct weir_actor *actor, const struct we
         return;
     }
     struct weir_db_info info = { 0 };
-    (void) weir_repo_info (s->repo, &row.db, &info);
+    weir_ignore (weir_repo_info (s->repo, &row.db, &info));
     Weir__TicketRedeemed answer = WEIR__TICKET_REDEEMED__INIT;
     answer.has_db = answer.has_right = answer.has_name = true;
     answer.db = weir_field_id (&row.db);

@@ -183,7 +183,7 @@ void store_transfer_send (void *state, struct weir_actor *actor, const struct we
             weir_ranges_add (&ranges, &range, &weir_id_zero);
         }
     }
-    (void) weir_field_get_id (&digest, ask->has_digest, ask->digest);
+    weir_ignore (weir_field_get_id (&digest, ask->has_digest, ask->digest));
     weir_out_feed (t->out, &ranges, &digest);
     t->fed = true;
     weir_ranges_fini (&ranges);
@@ -401,7 +401,7 @@ void store_frame_in (void *state, struct weir_actor *actor, const struct weir_me
         s->frames_dropped++;
         return;
     }
-    (void) weir_field_get_id (&digest, m->has_digest, m->digest);
+    weir_ignore (weir_field_get_id (&digest, m->has_digest, m->digest));
     enum weir_status status = weir_in_frame (t->in, m->offset, message->body, &digest);
     if (status == WEIR_EXISTS) {
         return;

@@ -15,6 +15,8 @@ enum weir_status {
 };
 
 #define WEIR_MUST __attribute__ ((warn_unused_result))
+/* Says that an outcome does not matter here; a bare (void) does not silence WEIR_MUST. */
+#define weir_ignore(status) ((void) !(status))
 #define WEIR_PRINTF(f, a) __attribute__ ((format (printf, f, a)))
 
 /* The stable word, e.g. "not_found"; "failed" for a number that is not in the table. */

@@ -1,0 +1,8 @@
+/* weir: the command line. */
+
+#include "bins/cli/cli.h"
+
+int main (int argc, char **argv)
+{
+    return cli_main (argc, argv);
+}
