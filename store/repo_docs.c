@@ -1,0 +1,326 @@
+/* Documents in memory: loaded from a snapshot and the log behind it, kept in step with what is
+ * stored, saved again when enough came since, and let go when memory is short. What they hold
+ * can always be computed again from the log. */
+
+#include "store/repo_parts.h"
+
+#include <string.h>
+
+#define SNAPSHOT_ENTRIES_MIN 4096u
+#define SNAPSHOT_BYTES_MIN (1u << 20)
+#define PART_BYTES (256u << 10)
+
+/* ---- inert entries ---- */
+
+void
+weir_repo_mark_inert (struct weir_repo *self, struct weir_repo_db *db, uint32_t branch,
+                      uint64_t seq, enum weir_status why)
+{
+    uint8_t value = (uint8_t) why;
+    struct weir_repo_key key =
+        weir_repo_key_db_place (WEIR_REPO_TABLE_INERT, db->number, branch, seq);
+    weir_repo_put (self, &key, weir_bytes (&value, 1));
+    db->inert++;
+    weir_repo_db_mark (self, db);
+}
+
+/* ---- keeping in step ---- */
+
+void
+weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
+                      const struct weir_doc_entry *entry, struct weir_bytes payload)
+{
+    (void) self;
+    if (db->doc == NULL) {
+        return;
+    }
+    enum weir_status status = weir_doc_apply (db->doc, entry, payload);
+    if (status != WEIR_OK) {
+        weir_buf_put_u32 (&db->open_inert, db->builder.head.count - 1);
+        weir_buf_put_u8 (&db->open_inert, (uint8_t) status);
+    }
+    db->since_entries++;
+    db->since_bytes += payload.len;
+}
+
+void
+weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db,
+                      const struct weir_run *run, uint32_t branch)
+{
+    struct weir_reader r = weir_reader (weir_buf_bytes (&db->open_inert));
+    while (weir_reader_left (&r) > 0) {
+        uint32_t index = weir_read_u32 (&r);
+        weir_repo_mark_inert (self, db, branch, run->seq + index,
+                              weir_status_from_number (weir_read_u8 (&r)));
+    }
+    weir_buf_clear (&db->open_inert);
+    if (db->doc != NULL) {
+        db->inert_position = db->position;
+    }
+}
+
+/* Applies the entries of a data run; those that do nothing are marked when `mark`. */
+static void
+apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc,
+           const struct weir_run *run, uint64_t lamport, uint32_t branch, bool mark)
+{
+    struct weir_doc_entry entry = { .chain = run->chain, .seq = run->seq, .lamport = lamport };
+    for (uint32_t i = 0; i < run->count; i++) {
+        entry.id = run->entries[i].id;
+        entry.ops = run->entries[i].ops;
+        enum weir_status status = weir_doc_apply (doc, &entry, run->entries[i].payload);
+        if (status != WEIR_OK && mark) {
+            weir_repo_mark_inert (self, db, branch, entry.seq, status);
+        }
+        entry.lamport += entry.ops;
+        entry.seq++;
+        db->since_bytes += run->entries[i].payload.len;
+    }
+    db->since_entries += run->count;
+}
+
+void
+weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
+                   const struct weir_repo_place *place, uint32_t branch)
+{
+    if (db->doc == NULL) {
+        return;
+    }
+    if (run->kind == WEIR_ENTRY_DATA) {
+        apply_run (self, db, db->doc, run, place->lamport, branch, true);
+    }
+    db->inert_position = db->position;
+}
+
+/* ---- loading ---- */
+
+static enum weir_status
+replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc,
+            uint64_t position, struct weir_buf *buf)
+{
+    struct weir_repo_log_place place;
+    enum weir_status status = weir_repo_log_read (self, position, &place);
+    if (status != WEIR_OK) {
+        return status == WEIR_NOT_FOUND ? WEIR_CORRUPT : status;
+    }
+    if (place.row.kind != WEIR_ENTRY_DATA) {
+        return WEIR_OK;
+    }
+    struct weir_repo_record record;
+    struct weir_run run;
+    status = weir_repo_record_get (self, db, place.branch, place.row.range.from_seq, buf,
+                                   &record);
+    if (status == WEIR_OK) {
+        status = weir_repo_run_decode (self, db, &record, &run);
+    }
+    if (status == WEIR_OK) {
+        apply_run (self, db, doc, &run, record.lamport, place.branch,
+                   position > db->inert_position);
+    }
+    return status;
+}
+
+enum weir_status
+weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t after,
+                      struct weir_doc *doc)
+{
+    weir_repo_settle (self);
+    struct weir_repo_key from =
+        weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, after + 1);
+    struct weir_repo_key all = weir_repo_key_db (WEIR_REPO_TABLE_ARRIVAL, db->number);
+    struct weir_repo_key to = weir_repo_key_after (&all);
+    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
+                                                  weir_repo_key_bytes (&to), false);
+    struct weir_buf buf = { 0 };
+    struct weir_bytes key;
+    struct weir_bytes value;
+    enum weir_status status = WEIR_OK;
+    db->since_entries = 0;
+    db->since_bytes = 0;
+    while (status == WEIR_OK && weir_kv_iter_next (iter, &key, &value)) {
+        uint64_t position = weir_load_u64 (key.data + key.len - 8);
+        status = replay_row (self, db, doc, position, &buf);
+    }
+    if (status == WEIR_OK) {
+        status = weir_kv_iter_status (iter);
+    }
+    if (status == WEIR_OK && db->inert_position < db->position) {
+        db->inert_position = db->position;
+        weir_repo_db_mark (self, db);
+    }
+    weir_kv_iter_destroy (&iter);
+    weir_buf_fini (&buf);
+    return status;
+}
+
+enum weir_status
+weir_repo_doc_snapshot (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc **doc)
+{
+    if (db->snapshot_position == 0) {
+        return WEIR_NOT_FOUND;
+    }
+    weir_repo_settle (self);
+    struct weir_repo_key from = weir_repo_key_db_u32 (WEIR_REPO_TABLE_PART, db->number,
+                                                      db->snapshot_generation);
+    struct weir_repo_key to = weir_repo_key_after (&from);
+    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
+                                                  weir_repo_key_bytes (&to), false);
+    struct weir_buf state = { 0 };
+    struct weir_bytes key;
+    struct weir_bytes value;
+    while (weir_kv_iter_next (iter, &key, &value)) {
+        weir_buf_put_bytes (&state, value);
+    }
+    enum weir_status status = weir_kv_iter_status (iter);
+    weir_kv_iter_destroy (&iter);
+    if (status == WEIR_OK && (state.len != db->snapshot_bytes ||
+                              weir_doc_load (doc, weir_buf_bytes (&state)) != WEIR_OK)) {
+        status = WEIR_NOT_FOUND; /* the log has it all */
+    }
+    weir_buf_fini (&state);
+    return status;
+}
+
+static enum weir_status
+load (struct weir_repo *self, struct weir_repo_db *db)
+{
+    struct weir_doc *doc = NULL;
+    uint64_t after = db->snapshot_position;
+    enum weir_status status = weir_repo_doc_snapshot (self, db, &doc);
+    if (status == WEIR_NOT_FOUND) {
+        doc = weir_doc_new ();
+        after = 0;
+        status = WEIR_OK;
+    }
+    if (status == WEIR_OK) {
+        status = weir_repo_doc_replay (self, db, after, doc);
+    }
+    if (status != WEIR_OK) {
+        weir_doc_destroy (&doc);
+        return status;
+    }
+    db->doc = doc;
+    db->doc_bytes = weir_doc_memory_bytes (doc);
+    self->docs_bytes += db->doc_bytes;
+    return WEIR_OK;
+}
+
+/* ---- saving and letting go ---- */
+
+static void
+save (struct weir_repo *self, struct weir_repo_db *db)
+{
+    weir_repo_settle (self); /* the snapshot covers what has a position */
+    struct weir_buf state = { 0 };
+    weir_doc_save (db->doc, &state);
+    uint32_t old_parts = (uint32_t) ((db->snapshot_bytes + PART_BYTES - 1) / PART_BYTES);
+    for (uint32_t i = 0; db->snapshot_position != 0 && i < old_parts; i++) {
+        struct weir_repo_key key = weir_repo_key_db_place (
+            WEIR_REPO_TABLE_PART, db->number, db->snapshot_generation, i);
+        weir_repo_delete (self, &key);
+    }
+    db->snapshot_generation++;
+    db->snapshot_position = db->position;
+    db->snapshot_bytes = state.len;
+    uint32_t parts = 0;
+    for (size_t at = 0; at < state.len; at += PART_BYTES) {
+        size_t len = state.len - at < PART_BYTES ? state.len - at : PART_BYTES;
+        struct weir_repo_key key = weir_repo_key_db_place (
+            WEIR_REPO_TABLE_PART, db->number, db->snapshot_generation, parts++);
+        weir_repo_put (self, &key, weir_bytes (state.data + at, len));
+    }
+    weir_buf_clear (&self->row);
+    weir_buf_put_u64 (&self->row, db->snapshot_position);
+    weir_buf_put_u32 (&self->row, db->snapshot_generation);
+    weir_buf_put_u32 (&self->row, parts);
+    weir_buf_put_u64 (&self->row, db->snapshot_bytes);
+    struct weir_repo_key key = weir_repo_key_db (WEIR_REPO_TABLE_SNAPSHOT, db->number);
+    weir_repo_put (self, &key, weir_buf_bytes (&self->row));
+    db->since_entries = 0;
+    db->since_bytes = 0;
+    weir_buf_fini (&state);
+}
+
+static void
+measure (struct weir_repo *self, struct weir_repo_db *db)
+{
+    self->docs_bytes -= db->doc_bytes;
+    db->doc_bytes = weir_doc_memory_bytes (db->doc);
+    self->docs_bytes += db->doc_bytes;
+}
+
+void
+weir_repo_doc_drop (struct weir_repo *self, struct weir_repo_db *db)
+{
+    if (db->doc == NULL) {
+        return;
+    }
+    weir_repo_settle (self); /* what is open was applied here and not by a replay */
+    self->docs_bytes -= db->doc_bytes;
+    db->doc_bytes = 0;
+    weir_doc_destroy (&db->doc);
+}
+
+/* Lets go of the documents used longest ago until the rest fits; never of `keep`. */
+static void
+evict (struct weir_repo *self, const struct weir_repo_db *keep)
+{
+    while (self->docs_bytes > self->documents_bytes_max) {
+        struct weir_repo_db *oldest = NULL;
+        for (size_t i = 0; i < self->n_dbs; i++) {
+            struct weir_repo_db *db = self->dbs[i];
+            if (db->doc != NULL && db != keep &&
+                (oldest == NULL || db->doc_used < oldest->doc_used)) {
+                oldest = db;
+            }
+        }
+        if (oldest == NULL) {
+            return;
+        }
+        if (oldest->since_entries >= SNAPSHOT_ENTRIES_MIN) {
+            save (self, oldest);
+        }
+        weir_repo_doc_drop (self, oldest);
+    }
+}
+
+enum weir_status
+weir_repo_document (struct weir_repo *self, const struct weir_id *id, struct weir_doc **doc,
+                    struct weir_error *e)
+{
+    struct weir_repo_db *db = NULL;
+    enum weir_status status = weir_repo_db_get (self, id, &db);
+    if (status == WEIR_OK && db->state != WEIR_REPO_DB_LIVE) {
+        status = WEIR_NOT_FOUND;
+    }
+    if (status == WEIR_OK && db->doc == NULL) {
+        status = load (self, db);
+        if (status == WEIR_OK) {
+            evict (self, db);
+        }
+    }
+    if (status != WEIR_OK) {
+        return weir_error_set (e, status, NULL, "the document of %s cannot be read",
+                               weir_id_text (id).s);
+    }
+    db->doc_used = ++self->uses;
+    *doc = db->doc;
+    return WEIR_OK;
+}
+
+bool
+weir_repo_docs_work (struct weir_repo *self)
+{
+    for (size_t i = 0; i < self->n_dbs; i++) {
+        struct weir_repo_db *db = self->dbs[i];
+        if (db->doc != NULL && db->since_entries >= SNAPSHOT_ENTRIES_MIN &&
+            db->since_bytes >= SNAPSHOT_BYTES_MIN &&
+            db->since_bytes >= db->snapshot_bytes / 2) {
+            measure (self, db);
+            save (self, db);
+            evict (self, db);
+            return true;
+        }
+    }
+    return false;
+}
