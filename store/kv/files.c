@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,40 +70,64 @@ make_directory (const char *path, struct weir_error *e)
 }
 
 enum weir_status
-weir_files_look (const char *path, bool create, struct weir_error *e)
+weir_files_lock (int *fd, const char *path, struct weir_error *e)
+{
+    int dir_fd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0) {
+        enum weir_status status = errno == ENOENT ? WEIR_NOT_FOUND : weir_faults_errno (errno);
+        return weir_error_set (e, status, NULL, "cannot open the directory %s: %s", path,
+                               strerror (errno));
+    }
+    if (flock (dir_fd, LOCK_EX | LOCK_NB) != 0) {
+        int number = errno;
+        close (dir_fd);
+        if (number == EWOULDBLOCK) {
+            return weir_error_set (e, WEIR_ALREADY_RUNNING, NULL, "another process holds %s",
+                                   path);
+        }
+        return weir_error_set (e, weir_faults_errno (number), NULL, "cannot lock %s: %s", path,
+                               strerror (number));
+    }
+    *fd = dir_fd;
+    return WEIR_OK;
+}
+
+static enum weir_status
+look (const char *path, bool create, struct weir_error *e)
 {
     struct weir_files files;
     enum weir_status status = weir_files_list (path, &files);
-    if (status == WEIR_NOT_FOUND && create) {
-        return make_directory (path, e);
-    }
-    if (status != WEIR_OK && status != WEIR_NOT_FOUND) {
+    if (status != WEIR_OK) {
         return weir_error_set (e, status, NULL, "cannot read the directory %s: %s", path,
                                strerror (errno));
     }
-    if (status == WEIR_OK && !files.current && files.data) {
+    if (!files.current && files.data) {
         return weir_error_set (e, WEIR_CORRUPT, NULL, "%s/CURRENT is missing", path);
     }
-    if (status == WEIR_NOT_FOUND || (!files.current && !create)) {
+    if (!files.current && !create) {
         return weir_error_set (e, WEIR_NOT_FOUND, NULL, "there is no database in %s", path);
     }
     return weir_torn_check (path, e);
 }
 
-int
-weir_files_lock (const char *path)
+enum weir_status
+weir_files_take (int *fd, const char *path, bool create, struct weir_error *e)
 {
-    struct weir_buf name = { 0 };
-    weir_buf_printf (&name, "%s/LOCK", path);
-    int fd = open (weir_buf_str (&name), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int number = errno;
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    if (fd >= 0 && fcntl (fd, F_SETLK, &lock) != 0) {
-        close (fd);
-        fd = -1;
-        number = EAGAIN;
+    int lock_fd = -1;
+    enum weir_status status = WEIR_OK;
+    if (create && access (path, F_OK) != 0) {
+        status = make_directory (path, e);
     }
-    weir_buf_fini (&name);
-    errno = number;
-    return fd;
+    if (status == WEIR_OK) {
+        status = weir_files_lock (&lock_fd, path, e);
+    }
+    if (status == WEIR_OK) {
+        status = look (path, create, e);
+    }
+    if (status == WEIR_OK) {
+        *fd = lock_fd;
+    } else if (lock_fd >= 0) {
+        close (lock_fd);
+    }
+    return status;
 }

@@ -13,12 +13,15 @@ struct weir_files {
 
 /* WEIR_NOT_FOUND (no directory), or what errno says. */
 WEIR_MUST enum weir_status weir_files_list (const char *path, struct weir_files *out);
-/* Before LevelDB opens `path`: makes the directory (0700, durably) when absent and `create`;
- * WEIR_NOT_FOUND when there is no database and not `create`; WEIR_CORRUPT where LevelDB would
- * begin anew over what is left of an old one, or stop early without a word (torn.h). */
-WEIR_MUST enum weir_status weir_files_look (const char *path, bool create, struct weir_error *e);
-/* LevelDB's own lock, for who works on the files without it; to be closed. -1 and errno: EAGAIN
- * when another process holds it. Not while this process has the database open. */
-int weir_files_lock (const char *path);
+/* Holds the directory until the fd is closed: against other processes and this one. (LevelDB's
+ * own lock is lost when the process that holds it tries to open the database again.)
+ * WEIR_ALREADY_RUNNING, WEIR_NOT_FOUND, or what errno says. */
+WEIR_MUST enum weir_status weir_files_lock (int *fd, const char *path, struct weir_error *e);
+/* Before LevelDB opens `path`: makes the directory (0700, durably) when absent and `create`,
+ * locks it, and looks at what is in it. WEIR_NOT_FOUND when there is no database and not
+ * `create`; WEIR_CORRUPT where LevelDB would begin anew over what is left of an old one, or stop
+ * early without a word (torn.h). The fd is given on success only. */
+WEIR_MUST enum weir_status weir_files_take (int *fd, const char *path, bool create,
+                                            struct weir_error *e);
 
 #endif

@@ -10,7 +10,7 @@
 #include <leveldb/c.h>
 
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -28,6 +28,8 @@
 #define GROUP_BYTES_MAX (4u << 20)
 /* A table of that size is followed by another, so that memory goes as the disk catches up. */
 #define TABLE_BYTES_MAX (16u << 20)
+/* After so much went through memory, the C library is asked to give back what it keeps. */
+#define TRIM_BYTES (16u << 20)
 
 struct level {
     struct weir_kv kv;
@@ -38,6 +40,7 @@ struct level {
     leveldb_filterpolicy_t *filter;
     leveldb_readoptions_t *read_options;
     leveldb_writeoptions_t *write_options;
+    int lock_fd;
     int event_fd;
 
     /* The owner's. */
@@ -45,6 +48,7 @@ struct level {
     struct weir_overlay_table **tables; /* oldest first; the last takes new batches */
     size_t n_tables;
     size_t tables_cap;
+    size_t dropped_bytes; /* of tables, since the last trim */
 
     /* Written under the lock; what is atomic is also read without it. */
     pthread_mutex_t lock;
@@ -53,6 +57,7 @@ struct level {
     struct weir_kv_batch *queue_first;
     struct weir_kv_batch *queue_last;
     size_t waiting_bytes; /* queued, or being written */
+    bool trimming; /* asked for */
     bool stopping;
     _Atomic uint64_t taken;  /* by the committer */
     _Atomic uint64_t synced;
@@ -128,6 +133,7 @@ level_new (const char *path, bool create)
     struct level *self = weir_alloc (sizeof *self);
     self->kv.vtable = &level_vtable;
     self->path = weir_strdup (path);
+    self->lock_fd = -1;
     self->event_fd = -1;
     make_options (self, create);
     weir_assert (pthread_mutex_init (&self->lock, NULL) == 0);
@@ -154,6 +160,9 @@ level_free (struct level *self)
     if (self->event_fd >= 0) {
         close (self->event_fd);
     }
+    if (self->lock_fd >= 0) {
+        close (self->lock_fd);
+    }
     pthread_cond_destroy (&self->progress);
     pthread_cond_destroy (&self->work);
     pthread_mutex_destroy (&self->lock);
@@ -169,11 +178,13 @@ weir_kv_open (struct weir_kv **out, const char *path, bool create, struct weir_e
     char *words = NULL;
     sigset_t all;
     sigset_t before;
-    enum weir_status status = weir_files_look (path, create, e);
+    int lock_fd = -1;
+    enum weir_status status = weir_files_take (&lock_fd, path, create, e);
     if (status != WEIR_OK) {
         return status;
     }
     struct level *self = level_new (path, create);
+    self->lock_fd = lock_fd;
     self->event_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (self->event_fd < 0) {
         status = weir_error_set (e, WEIR_IO_ERROR, NULL, "no eventfd: %s", strerror (errno));
@@ -219,19 +230,14 @@ level_close (struct weir_kv *kv)
 enum weir_status
 weir_kv_salvage (const char *path, struct weir_error *e)
 {
-    struct weir_files files = { 0 };
-    enum weir_status status = weir_files_list (path, &files);
-    if (status != WEIR_OK) {
-        return weir_error_set (e, status, NULL, "cannot read the directory %s: %s", path,
-                               strerror (errno));
-    }
-    int lock_fd = weir_files_lock (path); /* LevelDB's repair takes none */
-    if (lock_fd < 0) {
-        status = errno == EAGAIN ? WEIR_ALREADY_RUNNING : weir_faults_errno (errno);
-        return weir_error_set (e, status, NULL, "cannot lock %s: %s", path, strerror (errno));
-    }
     char *words = NULL;
+    int lock_fd = -1;
+    enum weir_status status = weir_files_lock (&lock_fd, path, e);
+    if (status != WEIR_OK) {
+        return status;
+    }
     struct level *self = level_new (path, false);
+    self->lock_fd = lock_fd;
     leveldb_repair_db (self->options, path, &words);
     if (words != NULL) {
         status = weir_faults_words (words);
@@ -240,7 +246,6 @@ weir_kv_salvage (const char *path, struct weir_error *e)
         leveldb_free (words);
     }
     level_free (self);
-    close (lock_fd);
     return status;
 }
 
@@ -253,7 +258,14 @@ take_group (struct level *self, uint64_t *number, size_t *bytes)
 {
     pthread_mutex_lock (&self->lock);
     while (self->queue_first == NULL && !self->stopping) {
-        pthread_cond_wait (&self->work, &self->lock);
+        if (!self->trimming) {
+            pthread_cond_wait (&self->work, &self->lock);
+            continue;
+        }
+        self->trimming = false;
+        pthread_mutex_unlock (&self->lock);
+        malloc_trim (0); /* some milliseconds: here rather than on the owner's thread */
+        pthread_mutex_lock (&self->lock);
     }
     struct weir_kv_batch *first = self->queue_first;
     if (first != NULL) {
@@ -338,6 +350,7 @@ drop_synced (struct level *self)
     size_t dropped = 0;
     while (dropped < self->n_tables
            && weir_overlay_table_last (self->tables[dropped]) <= synced) {
+        self->dropped_bytes += weir_overlay_table_bytes (self->tables[dropped]);
         weir_overlay_table_release (&self->tables[dropped++]);
     }
     if (dropped > 0) {
@@ -414,6 +427,13 @@ level_clear_event (struct weir_kv *kv)
     ssize_t got = read (self->event_fd, &count, sizeof count);
     weir_assert (got == sizeof count || errno == EAGAIN);
     drop_synced (self);
+    if (self->n_tables == 0 && self->dropped_bytes >= TRIM_BYTES) {
+        self->dropped_bytes = 0;
+        pthread_mutex_lock (&self->lock);
+        self->trimming = true;
+        pthread_cond_signal (&self->work);
+        pthread_mutex_unlock (&self->lock);
+    }
 }
 
 static enum weir_status

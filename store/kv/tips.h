@@ -16,6 +16,8 @@ void weir_tips_destroy (struct weir_tips **self_p);
 /* Appends the content. WEIR_NOT_FOUND when it was never written; WEIR_CORRUPT for a checksum
  * that does not fit (treated like missing); WEIR_IO_ERROR. */
 WEIR_MUST enum weir_status weir_tips_load (struct weir_tips *self, struct weir_buf *out);
+/* After a failure the old content stands: WEIR_DISK_FULL, WEIR_READ_ONLY, WEIR_IO_ERROR;
+ * WEIR_TOO_LARGE beyond 64 MiB. */
 WEIR_MUST enum weir_status weir_tips_save (struct weir_tips *self, struct weir_bytes content);
 
 #endif
