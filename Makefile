@@ -308,6 +308,10 @@ lint:
 
 # ---- the rest -------------------------------------------------------------------------------
 
+# Rewrites in place: FILES, or all.
+format:
+	$(Q)clang-format -i $(or $(FILES),$(shell git ls-files '*.c' '*.h'))
+
 # The main job on this machine: a hub and two devices, real data, a cut, a heal, figures.
 run: deps
 	+$(Q)$(SUB) all
@@ -354,6 +358,7 @@ help:
 	@echo 'make check-slow   valgrind, TSan, gcc -fanalyzer, the README in fresh roots'
 	@echo 'make coverage     line coverage against tests/coverage.txt'
 	@echo 'make lint         floors, purity, style and static analysis'
+	@echo 'make format FILES="..."    clang-format in place'
 	@echo 'make bench        the figures of weir bench'
 	@echo 'make docker       the image; make docker-test proves it'
 	@echo 'make install PREFIX=DIR DESTDIR=DIR'
@@ -361,7 +366,7 @@ help:
 	@echo 'make clean'
 	@echo 'With BUILD=DIR everything goes there; V=1 shows the commands; WERROR=0 forgives.'
 
-.PHONY: all test unit integration sim models fuzz chaos check-slow coverage lint run bench deps \
+.PHONY: all test unit integration sim models fuzz chaos check-slow coverage lint format run bench deps \
         docker docker-test install clean help \
         unit-programs sim-programs integration-programs fuzz-programs
 .SECONDARY:

@@ -24,8 +24,7 @@ fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null; then
-        echo "weir: packages are missing, and there is neither root nor sudo to install them:" >&2
-        echo "$missing" | sed 's/^/    /' >&2
+        echo "weir: packages are missing, and there is neither root nor sudo to install them" >&2
         echo "hint: as root: apt-get install" "$(echo "$missing" | tr '\n' ' ')" >&2
         exit 1
     fi

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT (_Alignof (max_align_t))
+#define ALIGNMENT (_Alignof(max_align_t))
 #define BLOCK_BYTES_MIN 1024u
 #define BLOCK_BYTES_MAX (1u << 20)
 
@@ -15,7 +15,7 @@ struct block {
     struct block *next;
     size_t size;
     size_t used;
-    _Alignas (max_align_t) uint8_t data[];
+    _Alignas(max_align_t) uint8_t data[];
 };
 
 struct weir_arena {
@@ -60,7 +60,7 @@ block_new (const struct block *before, size_t size)
     want = want > BLOCK_BYTES_MAX ? BLOCK_BYTES_MAX : want;
     want = want < size ? size : want;
     struct block *b = weir_realloc (NULL, sizeof *b + want);
-    *b = (struct block){.size = want};
+    *b = (struct block){ .size = want };
     return b;
 }
 

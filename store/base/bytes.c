@@ -14,7 +14,7 @@
 struct weir_bytes
 weir_bytes (const void *data, size_t len)
 {
-    return (struct weir_bytes){.data = data, .len = len};
+    return (struct weir_bytes){ .data = data, .len = len };
 }
 
 struct weir_bytes
@@ -44,7 +44,7 @@ weir_bytes_equal (struct weir_bytes a, struct weir_bytes b)
 size_t
 weir_utf8_next (struct weir_bytes text, uint32_t *point)
 {
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
     if (text.len == 0) {
         return 0;
     }
@@ -148,7 +148,7 @@ void
 weir_buf_fini (struct weir_buf *b)
 {
     free (b->data);
-    *b = (struct weir_buf){0};
+    *b = (struct weir_buf){ 0 };
 }
 
 void
@@ -277,7 +277,7 @@ weir_buf_bytes (const struct weir_buf *b)
 struct weir_reader
 weir_reader (struct weir_bytes s)
 {
-    return (struct weir_reader){.data = s.data, .len = s.len};
+    return (struct weir_reader){ .data = s.data, .len = s.len };
 }
 
 /* The next len bytes, or NULL, and bad from then on. */

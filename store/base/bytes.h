@@ -28,7 +28,7 @@ bool weir_bytes_is_utf8 (struct weir_bytes text);
 size_t weir_utf8_next (struct weir_bytes text, uint32_t *point);
 
 /* malloc family that aborts when memory is out; size 0 gives a unique pointer. */
-void *weir_alloc (size_t size);          /* zeroed */
+void *weir_alloc (size_t size); /* zeroed */
 void *weir_realloc (void *p, size_t size);
 char *weir_strdup (const char *text);
 char *weir_strndup (const char *text, size_t len);
@@ -43,7 +43,7 @@ struct weir_buf {
     size_t cap;
 };
 
-void weir_buf_fini (struct weir_buf *b); /* frees, leaves it empty and ready */
+void weir_buf_fini (struct weir_buf *b);  /* frees, leaves it empty and ready */
 void weir_buf_clear (struct weir_buf *b); /* len 0, keeps memory */
 void weir_buf_reserve (struct weir_buf *b, size_t more);
 void weir_buf_put (struct weir_buf *b, const void *data, size_t len);
@@ -53,7 +53,7 @@ void weir_buf_put_u16 (struct weir_buf *b, uint16_t v);
 void weir_buf_put_u32 (struct weir_buf *b, uint32_t v);
 void weir_buf_put_u64 (struct weir_buf *b, uint64_t v);
 void weir_buf_put_varint (struct weir_buf *b, uint64_t v);
-void weir_buf_put_zigzag (struct weir_buf *b, int64_t v);       /* signed, zigzag varint */
+void weir_buf_put_zigzag (struct weir_buf *b, int64_t v);         /* signed, zigzag varint */
 void weir_buf_put_blob (struct weir_buf *b, struct weir_bytes s); /* varint length, bytes */
 void weir_buf_printf (struct weir_buf *b, const char *format, ...) WEIR_PRINTF (2, 3);
 /* The content as a NUL-terminated string (the NUL is not counted in len). */

@@ -7,14 +7,14 @@
 void
 weir_heap_init (struct weir_heap *h, int (*compare) (const void *a, const void *b))
 {
-    *h = (struct weir_heap){.compare = compare};
+    *h = (struct weir_heap){ .compare = compare };
 }
 
 void
 weir_heap_fini (struct weir_heap *h)
 {
     free (h->items);
-    *h = (struct weir_heap){.compare = h->compare};
+    *h = (struct weir_heap){ .compare = h->compare };
 }
 
 static void

@@ -15,8 +15,8 @@ struct weir_heap {
 void weir_heap_init (struct weir_heap *h, int (*compare) (const void *a, const void *b));
 void weir_heap_fini (struct weir_heap *h); /* items are the caller's */
 void weir_heap_push (struct weir_heap *h, void *item);
-void *weir_heap_peek (const struct weir_heap *h); /* NULL when empty */
-void *weir_heap_pop (struct weir_heap *h);        /* NULL when empty */
+void *weir_heap_peek (const struct weir_heap *h);        /* NULL when empty */
+void *weir_heap_pop (struct weir_heap *h);               /* NULL when empty */
 void weir_heap_remove (struct weir_heap *h, void *item); /* O(n); absent is fine */
 
 #endif

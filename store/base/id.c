@@ -8,7 +8,7 @@
 
 static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
 
-const struct weir_id weir_id_zero = {{0}};
+const struct weir_id weir_id_zero = { { 0 } };
 
 int
 weir_id_compare (const struct weir_id *a, const struct weir_id *b)
@@ -101,7 +101,7 @@ decode (uint8_t *out, const char *text, size_t len)
 struct weir_id_text
 weir_id_text (const struct weir_id *id)
 {
-    struct weir_id_text text = {{0}};
+    struct weir_id_text text = { { 0 } };
     encode (text.s, weir_id_bytes (id));
     return text;
 }
@@ -109,7 +109,7 @@ weir_id_text (const struct weir_id *id)
 enum weir_status
 weir_id_parse (struct weir_id *id, const char *text)
 {
-    struct weir_id made;
+    struct weir_id made = weir_id_zero;
     if (strlen (text) != WEIR_ID_TEXT || !decode (made.b, text, WEIR_ID_TEXT)) {
         return WEIR_INVALID_ARGUMENT;
     }

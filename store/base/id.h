@@ -7,8 +7,8 @@
 #include "store/base/bytes.h"
 
 #define WEIR_ID_BYTES 32
-#define WEIR_ID_TEXT 52           /* characters, without NUL */
-#define WEIR_ID_PREFIX_MIN 8      /* what people may type of it */
+#define WEIR_ID_TEXT 52      /* characters, without NUL */
+#define WEIR_ID_PREFIX_MIN 8 /* what people may type of it */
 
 struct weir_id {
     uint8_t b[WEIR_ID_BYTES];

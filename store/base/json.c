@@ -87,8 +87,8 @@ number_end (struct scan *s, struct weir_bytes text, size_t at, size_t *copied)
         *copied = end;
     }
     /* Past the rest of a double, whose digits are none of ours. */
-    while (end < text.len && strchr ("0123456789.eE+-", text.data[end]) != NULL &&
-           text.data[end] != 0) {
+    while (end < text.len && strchr ("0123456789.eE+-", text.data[end]) != NULL
+           && text.data[end] != 0) {
         end++;
     }
     return end;
@@ -146,7 +146,7 @@ weir_json_parse (json_t **out, struct weir_bytes text, size_t bytes_max, struct 
         return weir_error_set (error, WEIR_TOO_LARGE, NULL, "JSON of %zu bytes, at most %zu",
                                text.len, bytes_max);
     }
-    struct scan s = {0};
+    struct scan s = { 0 };
     json_error_t why;
     json_t *value = NULL;
     enum weir_status status = scan_text (&s, text, error);
@@ -237,7 +237,7 @@ not_const (const json_t *value)
 static struct level
 level_of (const json_t *value)
 {
-    struct level made = {.value = value};
+    struct level made = { .value = value };
     if (json_is_array (value)) {
         made.count = json_array_size (value);
         return made;
@@ -345,7 +345,7 @@ unescape (char *out, const char *text, size_t len)
 enum weir_status
 weir_path_parse (struct weir_path *out, const char *pointer, struct weir_error *error)
 {
-    struct weir_path made = {0};
+    struct weir_path made = { 0 };
     size_t cap = 0;
     enum weir_status status = WEIR_OK;
     if (!weir_bytes_is_utf8 (weir_bytes_str (pointer))) {
@@ -372,15 +372,15 @@ weir_path_parse (struct weir_path *out, const char *pointer, struct weir_error *
             goto done;
         }
         if (strlen (part) > WEIR_KEY_BYTES_MAX) {
-            status = weir_error_set (error, WEIR_LIMIT, NULL,
-                                     "a part of the path has more than %u bytes",
-                                     WEIR_KEY_BYTES_MAX);
+            status =
+                weir_error_set (error, WEIR_LIMIT, NULL,
+                                "a part of the path has more than %u bytes", WEIR_KEY_BYTES_MAX);
             goto done;
         }
         pointer = text + len;
     }
     *out = made;
-    made = (struct weir_path){0};
+    made = (struct weir_path){ 0 };
 
 done:
     weir_path_fini (&made);
@@ -394,7 +394,7 @@ weir_path_fini (struct weir_path *p)
         free (p->parts[i]);
     }
     free (p->parts);
-    *p = (struct weir_path){0};
+    *p = (struct weir_path){ 0 };
 }
 
 void

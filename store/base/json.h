@@ -22,7 +22,7 @@ void weir_json_put (struct weir_buf *out, const json_t *value);
  * WEIR_PATH_PARTS_MAX parts of at most WEIR_KEY_BYTES_MAX bytes each. */
 struct weir_path {
     size_t count;
-    char **parts;     /* NUL-terminated, owned */
+    char **parts; /* NUL-terminated, owned */
 };
 WEIR_MUST enum weir_status weir_path_parse (struct weir_path *out, const char *pointer,
                                             struct weir_error *error);

@@ -67,8 +67,8 @@ sip_round (uint64_t v[4])
 uint64_t
 weir_hash64 (struct weir_bytes s)
 {
-    uint64_t v[4] = {process_key[0] ^ 0x736f6d6570736575u, process_key[1] ^ 0x646f72616e646f6du,
-                     process_key[0] ^ 0x6c7967656e657261u, process_key[1] ^ 0x7465646279746573u};
+    uint64_t v[4] = { process_key[0] ^ 0x736f6d6570736575u, process_key[1] ^ 0x646f72616e646f6du,
+                      process_key[0] ^ 0x6c7967656e657261u, process_key[1] ^ 0x7465646279746573u };
     size_t i = 0;
     for (; i + 8 <= s.len; i += 8) {
         uint64_t word = load_little (s.data + i);
@@ -200,7 +200,7 @@ weir_map_put (struct weir_map *self, struct weir_bytes key, void *value)
     }
     place = place_of (self, key, hash);
     struct item *item = &self->items[self->used];
-    *item = (struct item){.len = key.len, .hash = hash, .value = value};
+    *item = (struct item){ .len = key.len, .hash = hash, .value = value };
     item->key = weir_realloc (NULL, key.len);
     if (key.len > 0) {
         memcpy (item->key, key.data, key.len);
@@ -245,7 +245,7 @@ weir_map_remove (struct weir_map *self, struct weir_bytes key)
     void *value = item->value;
     close_place (self, place);
     free (item->key);
-    *item = (struct item){0};
+    *item = (struct item){ 0 };
     self->count--;
     while (self->first < self->used && self->items[self->first].value == NULL) {
         self->first++;

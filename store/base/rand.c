@@ -71,8 +71,8 @@ weir_rand_jitter (struct weir_rand *r, uint64_t value, unsigned percent)
 {
     /* In two parts, so that only a result beyond 2^64 can overflow; that stays at the end. */
     uint64_t spread = 0;
-    if (__builtin_mul_overflow (value / 100, (uint64_t) percent, &spread) ||
-        __builtin_add_overflow (spread, value % 100 * percent / 100, &spread)) {
+    if (__builtin_mul_overflow (value / 100, (uint64_t) percent, &spread)
+        || __builtin_add_overflow (spread, value % 100 * percent / 100, &spread)) {
         spread = UINT64_MAX;
     }
     uint64_t low = value > spread ? value - spread : 0;

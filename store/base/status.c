@@ -18,7 +18,7 @@ struct row {
 };
 
 static const struct row rows[] = {
-#define STATUS(name, code, exit, hint) {code, exit, hint},
+#define STATUS(name, code, exit, hint) { code, exit, hint },
 #include "store/base/status.def"
 #undef STATUS
 };
@@ -59,9 +59,9 @@ weir_status_from_number (unsigned number)
 static bool
 is_harmful (uint32_t point)
 {
-    return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x061c ||
-           (point >= 0x200e && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e) ||
-           (point >= 0x2066 && point <= 0x2069);
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x061c
+           || (point >= 0x200e && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e)
+           || (point >= 0x2066 && point <= 0x2069);
 }
 
 /* In place, as the result is never longer. A character that vsnprintf cut in two is dropped
@@ -87,14 +87,14 @@ make_harmless (char *text)
 }
 
 enum weir_status
-weir_error_set (struct weir_error *e, enum weir_status status, const char *hint,
-                const char *format, ...)
+weir_error_set (struct weir_error *e, enum weir_status status, const char *hint, const char *format,
+                ...)
 {
     if (e == NULL) {
         return status;
     }
     /* Built aside: the arguments may point into *e. */
-    struct weir_error made = {.status = status};
+    struct weir_error made = { .status = status };
     va_list args;
     va_start (args, format);
     if (vsnprintf (made.what, sizeof made.what, format, args) < 0) {

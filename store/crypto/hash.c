@@ -7,14 +7,14 @@
 
 /* 16 bytes each, zero padded: what BLAKE2b takes. */
 static const unsigned char personal[WEIR_DOMAIN_COUNT][crypto_generichash_blake2b_PERSONALBYTES] = {
-    [WEIR_DOMAIN_ENTRY] = "weir-entry-v1",       [WEIR_DOMAIN_PAYLOAD] = "weir-payload-v1",
-    [WEIR_DOMAIN_VECTOR] = "weir-vector-v1",     [WEIR_DOMAIN_CONTAINER] = "weir-contain-v1",
-    [WEIR_DOMAIN_HELLO] = "weir-hello-v1",       [WEIR_DOMAIN_TAG] = "weir-tag-v1",
+    [WEIR_DOMAIN_ENTRY] = "weir-entry-v1",   [WEIR_DOMAIN_PAYLOAD] = "weir-payload-v1",
+    [WEIR_DOMAIN_VECTOR] = "weir-vector-v1", [WEIR_DOMAIN_CONTAINER] = "weir-contain-v1",
+    [WEIR_DOMAIN_HELLO] = "weir-hello-v1",   [WEIR_DOMAIN_TAG] = "weir-tag-v1",
     [WEIR_DOMAIN_CHECK] = "weir-check-v1",
 };
 
-_Static_assert (sizeof (crypto_generichash_blake2b_state) <= sizeof ((struct weir_hash *) 0)->opaque,
-                "libsodium's state must fit");
+_Static_assert(sizeof (crypto_generichash_blake2b_state) <= sizeof (struct weir_hash),
+               "libsodium's state must fit");
 
 static crypto_generichash_blake2b_state *
 state_of (struct weir_hash *h)

@@ -24,7 +24,7 @@ uint64_t weir_hash_tag (const struct weir_id *key, struct weir_bytes data);
 
 /* Streaming. `hash` is opaque (libsodium's state). */
 struct weir_hash {
-    _Alignas (64) uint8_t opaque[384];
+    _Alignas(64) uint8_t opaque[384];
 };
 void weir_hash_init (struct weir_hash *h, enum weir_domain domain);
 void weir_hash_add (struct weir_hash *h, struct weir_bytes data);

@@ -33,7 +33,7 @@ struct sealed {
     uint8_t box[BOX_BYTES];
 };
 
-_Static_assert (sizeof (struct sealed) == SALT_BYTES + NONCE_BYTES + BOX_BYTES, "no padding");
+_Static_assert(sizeof (struct sealed) == SALT_BYTES + NONCE_BYTES + BOX_BYTES, "no padding");
 
 /* ---- sealing ---- */
 
@@ -41,11 +41,10 @@ static enum weir_status
 key_of (uint8_t key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES], const char *passphrase,
         const uint8_t salt[SALT_BYTES], struct weir_error *e)
 {
-    int failed = crypto_pwhash_argon2id (key, crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
-                                         passphrase, strlen (passphrase), salt,
-                                         crypto_pwhash_argon2id_OPSLIMIT_MODERATE,
-                                         crypto_pwhash_argon2id_MEMLIMIT_MODERATE,
-                                         crypto_pwhash_argon2id_ALG_ARGON2ID13);
+    int failed = crypto_pwhash_argon2id (
+        key, crypto_aead_xchacha20poly1305_ietf_KEYBYTES, passphrase, strlen (passphrase), salt,
+        crypto_pwhash_argon2id_OPSLIMIT_MODERATE, crypto_pwhash_argon2id_MEMLIMIT_MODERATE,
+        crypto_pwhash_argon2id_ALG_ARGON2ID13);
     return failed == 0 ? WEIR_OK
                        : weir_error_set (e, WEIR_FAILED, "it takes 256 MB for a moment",
                                          "not enough memory to work on the passphrase");
@@ -79,10 +78,10 @@ unseal (uint8_t seed[SEED_BYTES], const struct sealed *sealed, const struct weir
     }
     uint8_t key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
     enum weir_status status = key_of (key, passphrase, sealed->salt, e);
-    if (status == WEIR_OK &&
-        crypto_aead_xchacha20poly1305_ietf_decrypt (seed, NULL, NULL, sealed->box, BOX_BYTES,
-                                                    device->b, WEIR_ID_BYTES, sealed->nonce,
-                                                    key) != 0) {
+    if (status == WEIR_OK
+        && crypto_aead_xchacha20poly1305_ietf_decrypt (seed, NULL, NULL, sealed->box, BOX_BYTES,
+                                                       device->b, WEIR_ID_BYTES, sealed->nonce, key)
+               != 0) {
         status = weir_error_set (e, WEIR_BAD_PASSPHRASE, NULL,
                                  "the passphrase does not open the key file %s", path);
     }
@@ -124,10 +123,10 @@ put_file (struct weir_buf *out, const struct weir_identity *k, const char *passp
 static enum weir_status
 cannot_write (const char *path, int why, struct weir_error *e)
 {
-    enum weir_status status = why == EEXIST                     ? WEIR_EXISTS
-                              : why == ENOSPC || why == EDQUOT  ? WEIR_DISK_FULL
-                              : why == EACCES || why == EROFS   ? WEIR_READ_ONLY
-                                                                : WEIR_CANNOT_CREATE;
+    enum weir_status status = why == EEXIST                    ? WEIR_EXISTS
+                              : why == ENOSPC || why == EDQUOT ? WEIR_DISK_FULL
+                              : why == EACCES || why == EROFS  ? WEIR_READ_ONLY
+                                                               : WEIR_CANNOT_CREATE;
     return weir_error_set (e, status, NULL, "cannot write the key file %s: %s", path,
                            strerror (why));
 }
@@ -153,7 +152,11 @@ static int
 sync_directory (const char *path)
 {
     const char *slash = strrchr (path, '/');
-    char *dir = slash == NULL ? weir_strdup (".") : weir_strndup (path, (size_t) (slash - path) + 1);
+    char *dir = weir_strdup (".");
+    if (slash != NULL) {
+        free (dir);
+        dir = weir_strndup (path, (size_t) (slash - path) + 1);
+    }
     int fd = open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free (dir);
     int failed = fd < 0 ? -1 : fsync (fd);
@@ -166,7 +169,7 @@ sync_directory (const char *path)
 static enum weir_status
 write_file (const char *path, struct weir_bytes data, bool replace, struct weir_error *e)
 {
-    struct weir_buf beside = {0};
+    struct weir_buf beside = { 0 };
     weir_buf_printf (&beside, "%s.XXXXXX", path);
     char *temporary = weir_strdup (weir_buf_str (&beside));
     weir_buf_fini (&beside);
@@ -177,9 +180,9 @@ write_file (const char *path, struct weir_bytes data, bool replace, struct weir_
         goto done;
     }
     /* link refuses an existing name, which rename would replace. */
-    if (write_all (fd, data) != 0 ||
-        (replace ? rename (temporary, path) : link (temporary, path)) != 0 ||
-        sync_directory (path) != 0) {
+    if (write_all (fd, data) != 0
+        || (replace ? rename (temporary, path) : link (temporary, path)) != 0
+        || sync_directory (path) != 0) {
         status = cannot_write (path, errno, e);
     }
     (void) unlink (temporary); /* gone already after a rename */
@@ -194,7 +197,7 @@ static enum weir_status
 save (const char *path, const struct weir_identity *k, const char *passphrase, bool replace,
       struct weir_error *e)
 {
-    struct weir_buf text = {0};
+    struct weir_buf text = { 0 };
     enum weir_status status = put_file (&text, k, passphrase, e);
     if (status == WEIR_OK) {
         status = write_file (path, weir_buf_bytes (&text), replace, e);
@@ -286,18 +289,18 @@ read_file (struct weir_buf *out, const char *path, struct weir_error *e)
 static bool
 take_line (struct weir_bytes *rest, const char *name, void *out, size_t len)
 {
-    struct weir_buf value = {0};
+    struct weir_buf value = { 0 };
     size_t skip = strlen (name) + 1;
     bool good = false;
     const uint8_t *end = rest->len == 0 ? NULL : memchr (rest->data, '\n', rest->len);
-    if (end == NULL || (size_t) (end - rest->data) < skip ||
-        memcmp (rest->data, name, skip - 1) != 0 || rest->data[skip - 1] != ' ') {
+    if (end == NULL || (size_t) (end - rest->data) < skip
+        || memcmp (rest->data, name, skip - 1) != 0 || rest->data[skip - 1] != ' ') {
         return false;
     }
     size_t line = (size_t) (end - rest->data);
     weir_buf_reserve (&value, FILE_BYTES_MAX);
-    if (weir_base32_get (&value, weir_bytes (rest->data + skip, line - skip)) == WEIR_OK &&
-        value.len == len) {
+    if (weir_base32_get (&value, weir_bytes (rest->data + skip, line - skip)) == WEIR_OK
+        && value.len == len) {
         memcpy (out, value.data, len);
         *rest = weir_bytes (end + 1, rest->len - line - 1);
         good = true;
@@ -352,7 +355,7 @@ enum weir_status
 weir_keyfile_load (const char *path, const char *passphrase, struct weir_identity *out,
                    struct weir_error *e)
 {
-    struct weir_buf text = {0};
+    struct weir_buf text = { 0 };
     enum weir_status status = read_file (&text, path, e);
     if (status == WEIR_OK) {
         status = parse_file (out, weir_buf_bytes (&text), path, passphrase, e);

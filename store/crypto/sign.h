@@ -9,9 +9,9 @@
 #define WEIR_SIGNATURE_BYTES 64
 
 enum weir_sign_use {
-    WEIR_SIGN_ENTRY, /* "weir-sign-entry": the id of a run's last entry */
-    WEIR_SIGN_PROOF, /* "weir-sign-proof": a session's handshake */
-    WEIR_SIGN_CARD,  /* "weir-sign-card" */
+    WEIR_SIGN_ENTRY,  /* "weir-sign-entry": the id of a run's last entry */
+    WEIR_SIGN_PROOF,  /* "weir-sign-proof": a session's handshake */
+    WEIR_SIGN_CARD,   /* "weir-sign-card" */
     WEIR_SIGN_TICKET, /* "weir-sign-ticket" */
     WEIR_SIGN_USE_COUNT
 };

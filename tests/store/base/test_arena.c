@@ -19,7 +19,7 @@ test_alloc (void **state)
         sizes[i] = 1 + (size_t) weir_rand_below (&rand, i % 20 == 0 ? 5000 : 200);
         kept[i] = weir_arena_alloc (arena, sizes[i]);
         assert_non_null (kept[i]);
-        assert_int_equal ((uintptr_t) kept[i] % _Alignof (max_align_t), 0);
+        assert_int_equal ((uintptr_t) kept[i] % _Alignof(max_align_t), 0);
         for (size_t j = 0; j < sizes[i]; j++) {
             assert_int_equal (kept[i][j], 0);
         }

@@ -14,8 +14,8 @@ test_slices (void **state)
         const char *b;
         int order;
     } rows[] = {
-        {"", "", 0}, {NULL, "", 0}, {"a", "", 1}, {"", "a", -1}, {"ab", "abc", -1},
-        {"b", "abc", 1}, {"abc", "abc", 0}, {"\x01", "\xff", -1},
+        { "", "", 0 },       { NULL, "", 0 },   { "a", "", 1 },      { "", "a", -1 },
+        { "ab", "abc", -1 }, { "b", "abc", 1 }, { "abc", "abc", 0 }, { "\x01", "\xff", -1 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct weir_bytes a = weir_bytes_str (rows[i].a);
@@ -35,29 +35,29 @@ test_utf8 (void **state)
         bool good;
         uint32_t first;
     } rows[] = {
-        {"", true, 0},
-        {"plain", true, 'p'},
-        {"\xc2\x80", true, 0x80},
-        {"\xdf\xbf", true, 0x7ff},
-        {"\xe0\xa0\x80", true, 0x800},
-        {"\xed\x9f\xbf", true, 0xd7ff},
-        {"\xee\x80\x80", true, 0xe000},
-        {"\xf0\x90\x80\x80", true, 0x10000},
-        {"\xf4\x8f\xbf\xbf", true, 0x10ffff},
-        {"\x80", false, 0},             /* a continuation alone */
-        {"\xc0\x80", false, 0},         /* not the shortest */
-        {"\xc1\xbf", false, 0},
-        {"\xe0\x9f\xbf", false, 0},
-        {"\xf0\x8f\xbf\xbf", false, 0},
-        {"\xed\xa0\x80", false, 0},     /* a surrogate */
-        {"\xed\xbf\xbf", false, 0},
-        {"\xf4\x90\x80\x80", false, 0}, /* beyond U+10FFFF */
-        {"\xf8\x88\x80\x80\x80", false, 0},
-        {"\xff", false, 0},
-        {"\xc2", false, 0},             /* cut */
-        {"\xe2\x82", false, 0},
-        {"\xf0\x9f\x98", false, 0},
-        {"\xe2\x28\xa1", false, 0},     /* no continuation */
+        { "", true, 0 },
+        { "plain", true, 'p' },
+        { "\xc2\x80", true, 0x80 },
+        { "\xdf\xbf", true, 0x7ff },
+        { "\xe0\xa0\x80", true, 0x800 },
+        { "\xed\x9f\xbf", true, 0xd7ff },
+        { "\xee\x80\x80", true, 0xe000 },
+        { "\xf0\x90\x80\x80", true, 0x10000 },
+        { "\xf4\x8f\xbf\xbf", true, 0x10ffff },
+        { "\x80", false, 0 },     /* a continuation alone */
+        { "\xc0\x80", false, 0 }, /* not the shortest */
+        { "\xc1\xbf", false, 0 },
+        { "\xe0\x9f\xbf", false, 0 },
+        { "\xf0\x8f\xbf\xbf", false, 0 },
+        { "\xed\xa0\x80", false, 0 }, /* a surrogate */
+        { "\xed\xbf\xbf", false, 0 },
+        { "\xf4\x90\x80\x80", false, 0 }, /* beyond U+10FFFF */
+        { "\xf8\x88\x80\x80\x80", false, 0 },
+        { "\xff", false, 0 },
+        { "\xc2", false, 0 }, /* cut */
+        { "\xe2\x82", false, 0 },
+        { "\xf0\x9f\x98", false, 0 },
+        { "\xe2\x28\xa1", false, 0 }, /* no continuation */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct weir_bytes text = weir_bytes_str (rows[i].text);
@@ -131,7 +131,7 @@ grow_from_half (void)
 static void
 reserve_beyond_all (void)
 {
-    struct weir_buf b = {0};
+    struct weir_buf b = { 0 };
     weir_buf_put_u8 (&b, 1);
     weir_buf_reserve (&b, SIZE_MAX);
 }
@@ -139,7 +139,7 @@ reserve_beyond_all (void)
 static void
 run_out_of_memory (void)
 {
-    struct rlimit small = {1u << 20, 1u << 20};
+    struct rlimit small = { 1u << 20, 1u << 20 };
     (void) setrlimit (RLIMIT_DATA, &small);
     (void) weir_realloc (NULL, SIZE_MAX / 4);
 }
@@ -163,7 +163,7 @@ static void
 test_numbers_are_big_endian (void **state)
 {
     (void) state;
-    struct weir_buf b = {0};
+    struct weir_buf b = { 0 };
     weir_buf_put_u8 (&b, 0x01);
     weir_buf_put_u16 (&b, 0x0203);
     weir_buf_put_u32 (&b, 0x04050607);
@@ -192,18 +192,18 @@ test_varints (void **state)
         size_t len;
         const char *bytes;
     } rows[] = {
-        {0, 1, "\x00"},
-        {1, 1, "\x01"},
-        {127, 1, "\x7f"},
-        {128, 2, "\x80\x01"},
-        {300, 2, "\xac\x02"},
-        {16383, 2, "\xff\x7f"},
-        {16384, 3, "\x80\x80\x01"},
-        {UINT64_MAX, 10, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"},
-        {1ull << 63, 10, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"},
+        { 0, 1, "\x00" },
+        { 1, 1, "\x01" },
+        { 127, 1, "\x7f" },
+        { 128, 2, "\x80\x01" },
+        { 300, 2, "\xac\x02" },
+        { 16383, 2, "\xff\x7f" },
+        { 16384, 3, "\x80\x80\x01" },
+        { UINT64_MAX, 10, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" },
+        { 1ull << 63, 10, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct weir_buf b = {0};
+        struct weir_buf b = { 0 };
         weir_buf_put_varint (&b, rows[i].value);
         assert_int_equal (b.len, rows[i].len);
         assert_memory_equal (b.data, rows[i].bytes, b.len);
@@ -228,11 +228,11 @@ test_hostile_varints (void **state)
         const char *bytes;
         size_t len;
     } rows[] = {
-        {"\x80\x00", 2},                                          /* 0, not the shortest */
-        {"\xff\x80\x00", 3},                                      /* 127, not the shortest */
-        {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10},         /* 65 bits */
-        {"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 11},     /* eleven bytes */
-        {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12},
+        { "\x80\x00", 2 },                                      /* 0, not the shortest */
+        { "\xff\x80\x00", 3 },                                  /* 127, not the shortest */
+        { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10 },     /* 65 bits */
+        { "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 11 }, /* eleven bytes */
+        { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct weir_reader r = weir_reader (weir_bytes (rows[i].bytes, rows[i].len));
@@ -252,11 +252,18 @@ test_zigzag (void **state)
         size_t len;
         uint8_t first;
     } rows[] = {
-        {0, 1, 0}, {-1, 1, 1}, {1, 1, 2}, {-2, 1, 3}, {63, 1, 126}, {-64, 1, 127}, {64, 2, 0x80},
-        {INT64_MAX, 10, 0xfe}, {INT64_MIN, 10, 0xff},
+        { 0, 1, 0 },
+        { -1, 1, 1 },
+        { 1, 1, 2 },
+        { -2, 1, 3 },
+        { 63, 1, 126 },
+        { -64, 1, 127 },
+        { 64, 2, 0x80 },
+        { INT64_MAX, 10, 0xfe },
+        { INT64_MIN, 10, 0xff },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct weir_buf b = {0};
+        struct weir_buf b = { 0 };
         weir_buf_put_zigzag (&b, rows[i].value);
         assert_int_equal (b.len, rows[i].len);
         assert_int_equal (b.data[0], rows[i].first);
@@ -271,7 +278,7 @@ static void
 test_blobs (void **state)
 {
     (void) state;
-    struct weir_buf b = {0};
+    struct weir_buf b = { 0 };
     weir_buf_put_blob (&b, weir_bytes_str ("four"));
     weir_buf_put_blob (&b, weir_bytes (NULL, 0));
     struct weir_reader r = weir_reader (weir_buf_bytes (&b));
@@ -315,7 +322,7 @@ static void
 test_buffers (void **state)
 {
     (void) state;
-    struct weir_buf b = {0};
+    struct weir_buf b = { 0 };
     assert_string_equal (weir_buf_str (&b), "");
     weir_buf_put (&b, NULL, 0);
     weir_buf_printf (&b, "%s", "");

@@ -12,12 +12,17 @@ test_base32 (void **state)
 {
     (void) state;
     static const char *const rows[][2] = {
-        {"", ""},           {"f", "my"},          {"fo", "mzxq"},          {"foo", "mzxw6"},
-        {"foob", "mzxw6yq"}, {"fooba", "mzxw6ytb"}, {"foobar", "mzxw6ytboi"},
+        { "", "" },
+        { "f", "my" },
+        { "fo", "mzxq" },
+        { "foo", "mzxw6" },
+        { "foob", "mzxw6yq" },
+        { "fooba", "mzxw6ytb" },
+        { "foobar", "mzxw6ytboi" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct weir_buf text = {0};
-        struct weir_buf data = {0};
+        struct weir_buf text = { 0 };
+        struct weir_buf data = { 0 };
         weir_buf_put_u8 (&data, '!'); /* decoding appends */
         weir_base32_put (&text, weir_bytes_str (rows[i][0]));
         assert_string_equal (weir_buf_str (&text), rows[i][1]);
@@ -33,15 +38,15 @@ test_base32_refuses (void **state)
 {
     (void) state;
     static const char *const rows[] = {
-        "m", "mzx", "mzxw6y",      /* no bytes have this length */
-        "mz", "mzxr", "mzxw7",     /* trailing bits that are not zero */
-        "m1", "m0", "m8", "m9", "m=", "m ", "m\xc3\xa9", "mzxw6===", "m-", "@y", "[y", "`y", "{y",
+        "m",        "mzx",  "mzxw6y", /* no bytes have this length */
+        "mz",       "mzxr", "mzxw7",  /* trailing bits that are not zero */
+        "m1",       "m0",   "m8",     "m9", "m=", "m ", "m\xc3\xa9",
+        "mzxw6===", "m-",   "@y",     "[y", "`y", "{y",
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct weir_buf data = {0};
+        struct weir_buf data = { 0 };
         weir_buf_put_u8 (&data, '!');
-        assert_int_equal (weir_base32_get (&data, weir_bytes_str (rows[i])),
-                          WEIR_INVALID_ARGUMENT);
+        assert_int_equal (weir_base32_get (&data, weir_bytes_str (rows[i])), WEIR_INVALID_ARGUMENT);
         assert_int_equal (data.len, 1);
         weir_buf_fini (&data);
     }
@@ -75,7 +80,7 @@ static void
 test_ids_refuse (void **state)
 {
     (void) state;
-    struct weir_id id = {{7}};
+    struct weir_id id = { { 7 } };
     struct weir_id before = id;
     char text[WEIR_ID_TEXT + 2];
     memset (text, 'a', sizeof text);
@@ -101,8 +106,8 @@ static void
 test_order_and_bytes (void **state)
 {
     (void) state;
-    struct weir_id low = {{1}};
-    struct weir_id high = {{2}};
+    struct weir_id low = { { 1 } };
+    struct weir_id high = { { 2 } };
     struct weir_id copy;
     assert_true (weir_id_compare (&low, &high) < 0);
     assert_true (weir_id_compare (&high, &low) > 0);
@@ -123,9 +128,9 @@ test_prefixes (void **state)
         const char *prefix;
         bool is;
     } rows[] = {
-        {"mzxw6ytb", true},   {"MZXW6YTB", true},  {"mzxw6ytboiaa", true}, {"mzxw6ytboib", false},
-        {"mzxw6yt", false},   {"", false},         {"mzxw6yt1", false},    {"mzxw6yt\xff", false},
-        {"nzxw6ytb", false},
+        { "mzxw6ytb", true },     { "MZXW6YTB", true },     { "mzxw6ytboiaa", true },
+        { "mzxw6ytboib", false }, { "mzxw6yt", false },     { "", false },
+        { "mzxw6yt1", false },    { "mzxw6yt\xff", false }, { "nzxw6ytb", false },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal (weir_id_has_prefix (&id, rows[i].prefix), rows[i].is);
@@ -142,9 +147,12 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_base32),       cmocka_unit_test (test_base32_refuses),
-        cmocka_unit_test (test_ids),          cmocka_unit_test (test_ids_refuse),
-        cmocka_unit_test (test_order_and_bytes), cmocka_unit_test (test_prefixes),
+        cmocka_unit_test (test_base32),
+        cmocka_unit_test (test_base32_refuses),
+        cmocka_unit_test (test_ids),
+        cmocka_unit_test (test_ids_refuse),
+        cmocka_unit_test (test_order_and_bytes),
+        cmocka_unit_test (test_prefixes),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

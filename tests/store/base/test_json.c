@@ -16,8 +16,8 @@ static char *
 again (const char *text)
 {
     json_t *value = NULL;
-    struct weir_buf out = {0};
-    struct weir_error e = {0};
+    struct weir_buf out = { 0 };
+    struct weir_error e = { 0 };
     if (weir_json_parse (&value, weir_bytes_str (text), BYTES_MAX, &e) != WEIR_OK) {
         fail_msg ("%s: %s", text, e.what);
     }
@@ -33,32 +33,32 @@ test_round_trips (void **state)
 {
     (void) state;
     static const char *const rows[][2] = {
-        {"null", "null"},
-        {" true ", "true"},
-        {"false", "false"},
-        {"[]", "[]"},
-        {"{}", "{}"},
-        {"[[],{},[[]]]", "[[],{},[[]]]"},
-        {"{\"b\":1,\"a\":{\"d\":[1,2],\"c\":null}}", "{\"a\":{\"c\":null,\"d\":[1,2]},\"b\":1}"},
-        {"\"plain\"", "\"plain\""},
-        {"\"\\u00e9\\ud83d\\ude00\\/\"", "\"\xc3\xa9\xf0\x9f\x98\x80/\""},
-        {"\"\\b\\t\\n\\f\\r\\u000b\\u0001\\u007f\\\"\\\\\"",
-         "\"\\b\\t\\n\\f\\r\\u000b\\u0001\\u007f\\\"\\\\\""},
-        {"0", "0"},
-        {"-0", "0"},
-        {"9223372036854775807", "9223372036854775807"},
-        {"-9223372036854775808", "-9223372036854775808"},
-        {"9223372036854775808", "9.223372036854776e+18"},
-        {"-9223372036854775809", "-9.223372036854776e+18"},
-        {"[18446744073709551616,1,99999999999999999999 , \"99999999999999999999\"]",
-         "[1.8446744073709552e+19,1,1e+20,\"99999999999999999999\"]"},
-        {"1.0", "1.0"},
-        {"1e2", "100.0"},
-        {"0.1", "0.1"},
-        {"-2.5E-3", "-0.0025"},
-        {"1e300", "1e+300"},
-        {"123456789012345678901.5", "1.2345678901234568e+20"},
-        {"0.30000000000000004", "0.30000000000000004"},
+        { "null", "null" },
+        { " true ", "true" },
+        { "false", "false" },
+        { "[]", "[]" },
+        { "{}", "{}" },
+        { "[[],{},[[]]]", "[[],{},[[]]]" },
+        { "{\"b\":1,\"a\":{\"d\":[1,2],\"c\":null}}", "{\"a\":{\"c\":null,\"d\":[1,2]},\"b\":1}" },
+        { "\"plain\"", "\"plain\"" },
+        { "\"\\u00e9\\ud83d\\ude00\\/\"", "\"\xc3\xa9\xf0\x9f\x98\x80/\"" },
+        { "\"\\b\\t\\n\\f\\r\\u000b\\u0001\\u007f\\\"\\\\\"",
+          "\"\\b\\t\\n\\f\\r\\u000b\\u0001\\u007f\\\"\\\\\"" },
+        { "0", "0" },
+        { "-0", "0" },
+        { "9223372036854775807", "9223372036854775807" },
+        { "-9223372036854775808", "-9223372036854775808" },
+        { "9223372036854775808", "9.223372036854776e+18" },
+        { "-9223372036854775809", "-9.223372036854776e+18" },
+        { "[18446744073709551616,1,99999999999999999999 , \"99999999999999999999\"]",
+          "[1.8446744073709552e+19,1,1e+20,\"99999999999999999999\"]" },
+        { "1.0", "1.0" },
+        { "1e2", "100.0" },
+        { "0.1", "0.1" },
+        { "-2.5E-3", "-0.0025" },
+        { "1e300", "1e+300" },
+        { "123456789012345678901.5", "1.2345678901234568e+20" },
+        { "0.30000000000000004", "0.30000000000000004" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *text = again (rows[i][0]);
@@ -78,9 +78,15 @@ test_kinds_of_numbers (void **state)
         const char *text;
         bool integer;
     } rows[] = {
-        {"12", true}, {"-12", true}, {"12.0", false}, {"12e0", false}, {"12E0", false},
-        {"9223372036854775807", true}, {"9223372036854775808", false},
-        {"-9223372036854775808", true}, {"-9223372036854775809", false},
+        { "12", true },
+        { "-12", true },
+        { "12.0", false },
+        { "12e0", false },
+        { "12E0", false },
+        { "9223372036854775807", true },
+        { "9223372036854775808", false },
+        { "-9223372036854775808", true },
+        { "-9223372036854775809", false },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         json_t *value = NULL;
@@ -105,7 +111,7 @@ test_doubles_read_back (void **state)
         if (value == NULL) {
             continue; /* neither infinity nor NaN is JSON */
         }
-        struct weir_buf out = {0};
+        struct weir_buf out = { 0 };
         json_t *back = NULL;
         weir_json_put (&out, value);
         assert_int_equal (weir_json_parse (&back, weir_buf_bytes (&out), 100, NULL), WEIR_OK);
@@ -126,40 +132,40 @@ test_refusals (void **state)
         const char *text;
         const char *where;
     } rows[] = {
-        {"", "line 1, column 1"},
-        {"  ", "line 1, column 3"},
-        {"{\"a\":1,\"a\":2}", "duplicate"},
-        {"{\"a\":{\"b\":1,\"\\u0062\":2}}", "duplicate"},
-        {"1 2", "line 1"},
-        {"{} x", "line 1"},
-        {"[1,\n2,\n oops]", "line 3, column 6"},
-        {"[99999999999999999999,99999999999999999999,\nx]", "line 2, column 2"},
-        {"[1,2", "line 1"},
-        {"[1,]", "line 1"},
-        {"{\"a\"}", "line 1"},
-        {"{a:1}", "line 1"},
-        {"'a'", "line 1"},
-        {"\"\xff\"", "line 1"},
-        {"\"\xed\xa0\x80\"", "line 1"},
-        {"\"\\ud800\"", "line 1"},
-        {"\"a\\u0000b\"", "line 1"},
-        {"\"\n\"", "line 1"},
-        {"\"open", "line 1"},
-        {"\"open\\", "line 1"},
-        {"01", "line 1"},
-        {"-", "line 1"},
-        {"1.", "line 1"},
-        {"1e", "line 1"},
-        {"1e999", "line 1"},
-        {"NaN", "line 1"},
-        {"]", "line 1"},
-        {"nul", "line 1"},
-        {"99999999999999999999x", "line 1"},
-        {"\xef\xbb\xbf{}", "line 1"}, /* a byte order mark */
+        { "", "line 1, column 1" },
+        { "  ", "line 1, column 3" },
+        { "{\"a\":1,\"a\":2}", "duplicate" },
+        { "{\"a\":{\"b\":1,\"\\u0062\":2}}", "duplicate" },
+        { "1 2", "line 1" },
+        { "{} x", "line 1" },
+        { "[1,\n2,\n oops]", "line 3, column 6" },
+        { "[99999999999999999999,99999999999999999999,\nx]", "line 2, column 2" },
+        { "[1,2", "line 1" },
+        { "[1,]", "line 1" },
+        { "{\"a\"}", "line 1" },
+        { "{a:1}", "line 1" },
+        { "'a'", "line 1" },
+        { "\"\xff\"", "line 1" },
+        { "\"\xed\xa0\x80\"", "line 1" },
+        { "\"\\ud800\"", "line 1" },
+        { "\"a\\u0000b\"", "line 1" },
+        { "\"\n\"", "line 1" },
+        { "\"open", "line 1" },
+        { "\"open\\", "line 1" },
+        { "01", "line 1" },
+        { "-", "line 1" },
+        { "1.", "line 1" },
+        { "1e", "line 1" },
+        { "1e999", "line 1" },
+        { "NaN", "line 1" },
+        { "]", "line 1" },
+        { "nul", "line 1" },
+        { "99999999999999999999x", "line 1" },
+        { "\xef\xbb\xbf{}", "line 1" }, /* a byte order mark */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         json_t *value = NULL;
-        struct weir_error e = {0};
+        struct weir_error e = { 0 };
         assert_int_equal (weir_json_parse (&value, weir_bytes_str (rows[i].text), BYTES_MAX, &e),
                           WEIR_INVALID_JSON);
         assert_null (value);
@@ -184,8 +190,8 @@ test_limits (void **state)
 {
     (void) state;
     json_t *value = NULL;
-    struct weir_error e = {0};
-    struct weir_buf text = {0};
+    struct weir_error e = { 0 };
+    struct weir_buf text = { 0 };
     for (unsigned i = 0; i < WEIR_JSON_DEPTH_MAX; i++) {
         weir_buf_put_u8 (&text, '[');
     }
@@ -221,7 +227,7 @@ test_deep_values_are_written (void **state)
         assert_int_equal (json_array_append_new (outer, value), 0);
         value = outer;
     }
-    struct weir_buf out = {0};
+    struct weir_buf out = { 0 };
     weir_json_put (&out, value);
     assert_int_equal (out.len, 1001);
     weir_buf_fini (&out);
@@ -237,16 +243,16 @@ test_pointers (void **state)
         size_t count;
         const char *parts[3];
     } rows[] = {
-        {"", 0, {NULL}},
-        {"/", 1, {""}},
-        {"/a/b~1c", 2, {"a", "b/c"}},
-        {"/m~0n/~01/~10", 3, {"m~n", "~1", "/0"}},
-        {"//", 2, {"", ""}},
-        {"/\xc3\xa9/ /-", 3, {"\xc3\xa9", " ", "-"}},
+        { "", 0, { NULL } },
+        { "/", 1, { "" } },
+        { "/a/b~1c", 2, { "a", "b/c" } },
+        { "/m~0n/~01/~10", 3, { "m~n", "~1", "/0" } },
+        { "//", 2, { "", "" } },
+        { "/\xc3\xa9/ /-", 3, { "\xc3\xa9", " ", "-" } },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct weir_path path = {0};
-        struct weir_buf text = {0};
+        struct weir_path path = { 0 };
+        struct weir_buf text = { 0 };
         assert_int_equal (weir_path_parse (&path, rows[i].pointer, NULL), WEIR_OK);
         assert_int_equal (path.count, rows[i].count);
         for (size_t j = 0; j < path.count; j++) {
@@ -264,14 +270,14 @@ static void
 test_pointers_refused (void **state)
 {
     (void) state;
-    static const char *const rows[] = {"a", "a/b", "/~", "/a~2", "/ok/~x/b", "/~/0", "/\xff"};
-    struct weir_path path = {0};
-    struct weir_error e = {0};
+    static const char *const rows[] = { "a", "a/b", "/~", "/a~2", "/ok/~x/b", "/~/0", "/\xff" };
+    struct weir_path path = { 0 };
+    struct weir_error e = { 0 };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal (weir_path_parse (&path, rows[i], &e), WEIR_INVALID_PATH);
         assert_int_equal (path.count, 0);
     }
-    struct weir_buf text = {0};
+    struct weir_buf text = { 0 };
     for (unsigned i = 0; i < WEIR_PATH_PARTS_MAX; i++) {
         weir_buf_put (&text, "/x", 2);
     }

@@ -16,10 +16,10 @@ test_siphash (void **state)
         const char *text;
         uint64_t hash; /* as CPython 3.11 has it, with a key of zeros */
     } rows[] = {
-        {"a", 0x407448d2b89b1813u},
-        {"abcdefg", 0x6db12aae9070f506u},
-        {"abcdefgh", 0x3f7b849c0b8e35eau},
-        {"abcdefghi", 0xf89b34a3d11eb6e5u},
+        { "a", 0x407448d2b89b1813u },
+        { "abcdefg", 0x6db12aae9070f506u },
+        { "abcdefgh", 0x3f7b849c0b8e35eau },
+        { "abcdefghi", 0xf89b34a3d11eb6e5u },
     };
     uint8_t bytes[63];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -162,7 +162,7 @@ static void
 test_model (void **state)
 {
     (void) state;
-    uint8_t key[16] = {0};
+    uint8_t key[16] = { 0 };
     for (uint64_t seed = 0; seed < 20; seed++) {
         key[3] = (uint8_t) seed;
         weir_map_seed (key);

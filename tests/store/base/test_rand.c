@@ -11,10 +11,16 @@ test_vector (void **state)
     (void) state;
     /* From the authors' reference program, state 1 2 3 4. */
     static const uint64_t expected[] = {
-        11520u, 0u, 1509978240u, 1215971899390074240u, 1216172134540287360u,
-        607988272756665600u, 16172922978634559625u, 8476171486693032832u,
+        11520u,
+        0u,
+        1509978240u,
+        1215971899390074240u,
+        1216172134540287360u,
+        607988272756665600u,
+        16172922978634559625u,
+        8476171486693032832u,
     };
-    struct weir_rand r = {{1, 2, 3, 4}};
+    struct weir_rand r = { { 1, 2, 3, 4 } };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         assert_true (weir_rand_u64 (&r) == expected[i]);
     }
@@ -29,7 +35,7 @@ test_below (void **state)
 {
     (void) state;
     struct weir_rand r;
-    unsigned seen[7] = {0};
+    unsigned seen[7] = { 0 };
     weir_rand_init (&r, 1);
     assert_int_equal (weir_rand_below (&r, 0), 0);
     assert_int_equal (weir_rand_below (&r, 1), 0);
@@ -53,8 +59,8 @@ test_bytes (void **state)
     (void) state;
     struct weir_rand a;
     struct weir_rand b;
-    uint8_t some[21] = {0};
-    uint8_t same[21] = {0};
+    uint8_t some[21] = { 0 };
+    uint8_t same[21] = { 0 };
     weir_rand_init (&a, 9);
     weir_rand_init (&b, 9);
     weir_rand_bytes (&a, some, 0);
@@ -74,14 +80,14 @@ test_jitter (void **state)
         uint64_t low;
         uint64_t high;
     } rows[] = {
-        {1000, 25, 750, 1250},
-        {1000, 0, 1000, 1000},
-        {0, 50, 0, 0},
-        {10, 300, 0, 40},
-        {99, 50, 50, 148},
-        {UINT64_MAX, 10, UINT64_MAX / 10 * 9, UINT64_MAX},
-        {UINT64_MAX, 200, 0, UINT64_MAX},
-        {UINT64_MAX / 2, 100, 0, UINT64_MAX},
+        { 1000, 25, 750, 1250 },
+        { 1000, 0, 1000, 1000 },
+        { 0, 50, 0, 0 },
+        { 10, 300, 0, 40 },
+        { 99, 50, 50, 148 },
+        { UINT64_MAX, 10, UINT64_MAX / 10 * 9, UINT64_MAX },
+        { UINT64_MAX, 200, 0, UINT64_MAX },
+        { UINT64_MAX / 2, 100, 0, UINT64_MAX },
     };
     struct weir_rand r;
     weir_rand_init (&r, 2);

@@ -15,24 +15,24 @@ test_table (void **state)
         const char *code;
         int exit;
     } rows[] = {
-        {WEIR_OK, "ok", 0},
-        {WEIR_FAILED, "failed", 1},
-        {WEIR_USAGE, "usage", 2},
-        {WEIR_NO_NODE, "no_node", 3},
-        {WEIR_NOT_FOUND, "not_found", 4},
-        {WEIR_REFUSED, "refused", 5},
-        {WEIR_CONFLICT, "conflict", 6},
-        {WEIR_TIMED_OUT, "timed_out", 7},
-        {WEIR_INTERRUPTED, "interrupted", 130},
-        {WEIR_CORRUPT, "corrupt", 65},
-        {WEIR_ESCALATED, "escalated", 70},
-        {WEIR_CANNOT_CREATE, "cannot_create", 73},
-        {WEIR_DISK_FULL, "disk_full", 74},
-        {WEIR_ALREADY_RUNNING, "already_running", 75},
-        {WEIR_NEWER_LAYOUT, "newer_layout", 76},
-        {WEIR_BAD_CONFIG, "bad_config", 78},
-        {(enum weir_status) 9999, "failed", 1},
-        {(enum weir_status) -1, "failed", 1},
+        { WEIR_OK, "ok", 0 },
+        { WEIR_FAILED, "failed", 1 },
+        { WEIR_USAGE, "usage", 2 },
+        { WEIR_NO_NODE, "no_node", 3 },
+        { WEIR_NOT_FOUND, "not_found", 4 },
+        { WEIR_REFUSED, "refused", 5 },
+        { WEIR_CONFLICT, "conflict", 6 },
+        { WEIR_TIMED_OUT, "timed_out", 7 },
+        { WEIR_INTERRUPTED, "interrupted", 130 },
+        { WEIR_CORRUPT, "corrupt", 65 },
+        { WEIR_ESCALATED, "escalated", 70 },
+        { WEIR_CANNOT_CREATE, "cannot_create", 73 },
+        { WEIR_DISK_FULL, "disk_full", 74 },
+        { WEIR_ALREADY_RUNNING, "already_running", 75 },
+        { WEIR_NEWER_LAYOUT, "newer_layout", 76 },
+        { WEIR_BAD_CONFIG, "bad_config", 78 },
+        { (enum weir_status) 9999, "failed", 1 },
+        { (enum weir_status) - 1, "failed", 1 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_string_equal (weir_status_code (rows[i].status), rows[i].code);
@@ -63,7 +63,7 @@ static void
 test_error (void **state)
 {
     (void) state;
-    struct weir_error e = {0};
+    struct weir_error e = { 0 };
     assert_int_equal (weir_error_set (NULL, WEIR_BUSY, NULL, "nobody listens"), WEIR_BUSY);
     assert_int_equal (weir_error_set (&e, WEIR_NO_NODE, NULL, "no %s at %d", "node", 7),
                       WEIR_NO_NODE);
@@ -84,14 +84,20 @@ test_harmless (void **state)
         const char *given;
         const char *told;
     } rows[] = {
-        {"plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"},
-        {"a\nb\tc\x1b[31m", "a?b?c?[31m"},
-        {"del\x7f", "del?"},
-        {"c1\xc2\x9b", "c1?"},
-        {"line\xe2\x80\xa8" "end", "line?end"},
-        {"bidi\xe2\x80\xae" "x\xe2\x81\xa6" "y\xd8\x9c", "bidi?x?y?"},
-        {"bad\xff\xc0\x80", "bad???"},
-        {"cut\xe2\x82", "cut??"},
+        { "plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
+          "plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
+        { "a\nb\tc\x1b[31m", "a?b?c?[31m" },
+        { "del\x7f", "del?" },
+        { "c1\xc2\x9b", "c1?" },
+        { "line\xe2\x80\xa8"
+          "end",
+          "line?end" },
+        { "bidi\xe2\x80\xae"
+          "x\xe2\x81\xa6"
+          "y\xd8\x9c",
+          "bidi?x?y?" },
+        { "bad\xff\xc0\x80", "bad???" },
+        { "cut\xe2\x82", "cut??" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct weir_error e;

@@ -25,7 +25,7 @@ assert_aborts (void (*act) (void))
     pid_t child = fork ();
     assert_true (child >= 0);
     if (child == 0) {
-        struct rlimit none = {0, 0};
+        struct rlimit none = { 0, 0 };
         (void) setrlimit (RLIMIT_CORE, &none);
         (void) signal (SIGABRT, SIG_DFL);
         (void) close (STDERR_FILENO);

@@ -39,11 +39,10 @@ test_domains (void **state)
         [WEIR_DOMAIN_CHECK] = "ed70651cfce4ecde8e009b45a19ae2e298cd50a7425d52ca0cf6c8f4d34b9a26",
     };
     for (unsigned d = 0; d < WEIR_DOMAIN_COUNT; d++) {
-        struct weir_id id = weir_hash ((enum weir_domain) d, weir_bytes_str ("hello "),
-                                       weir_bytes_str ("weir"));
+        struct weir_id id =
+            weir_hash ((enum weir_domain) d, weir_bytes_str ("hello "), weir_bytes_str ("weir"));
         assert_hex (&id, expected[d]);
-        id = weir_hash ((enum weir_domain) d, weir_bytes_str ("hello weir"),
-                        weir_bytes (NULL, 0));
+        id = weir_hash ((enum weir_domain) d, weir_bytes_str ("hello weir"), weir_bytes (NULL, 0));
         assert_hex (&id, expected[d]);
     }
 }
@@ -56,8 +55,8 @@ test_streaming (void **state)
     for (size_t i = 0; i < sizeof data; i++) {
         data[i] = (uint8_t) (i * 7);
     }
-    struct weir_id whole = weir_hash (WEIR_DOMAIN_ENTRY, weir_bytes (data, sizeof data),
-                                      weir_bytes (NULL, 0));
+    struct weir_id whole =
+        weir_hash (WEIR_DOMAIN_ENTRY, weir_bytes (data, sizeof data), weir_bytes (NULL, 0));
     for (size_t step = 1; step < 300; step += 37) {
         struct weir_hash h;
         weir_hash_init (&h, WEIR_DOMAIN_ENTRY);

@@ -28,7 +28,7 @@ static int
 setup (void **state)
 {
     (void) state;
-    static const uint8_t seed[32] = {1, 2, 3};
+    static const uint8_t seed[32] = { 1, 2, 3 };
     (void) snprintf (directory, sizeof directory, "/tmp/weir-keyfile-XXXXXX");
     assert_non_null (mkdtemp (directory));
     (void) snprintf (path, sizeof path, "%s/identity", directory);
@@ -71,7 +71,7 @@ static void
 assert_loads (const char *passphrase, enum weir_status expected)
 {
     struct weir_identity k;
-    struct weir_error e = {0};
+    struct weir_error e = { 0 };
     memset (&k, 0, sizeof k);
     enum weir_status status = weir_keyfile_load (path, passphrase, &k, &e);
     if (status != expected) {
@@ -90,7 +90,7 @@ static void
 test_plain (void **state)
 {
     (void) state;
-    struct weir_error e = {0};
+    struct weir_error e = { 0 };
     struct stat st;
     assert_int_equal (weir_keyfile_create (path, &identity, NULL, &e), WEIR_OK);
     assert_int_equal (stat (path, &st), 0);
@@ -109,7 +109,7 @@ static void
 test_sealed (void **state)
 {
     (void) state;
-    struct weir_error e = {0};
+    struct weir_error e = { 0 };
     char text[1000];
     assert_int_equal (weir_keyfile_create (path, &identity, "horse", &e), WEIR_OK);
     read_text (text, sizeof text);
@@ -137,7 +137,7 @@ test_absent_or_open_to_others (void **state)
     assert_loads (NULL, WEIR_NOT_FOUND);
     assert_int_equal (weir_keyfile_protect (path, NULL, "x", NULL), WEIR_NOT_FOUND);
     assert_int_equal (weir_keyfile_create (path, &identity, NULL, NULL), WEIR_OK);
-    static const mode_t modes[] = {0640, 0604, 0660, 0601, 0610};
+    static const mode_t modes[] = { 0640, 0604, 0660, 0601, 0610 };
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         assert_int_equal (chmod (path, modes[i]), 0);
         assert_loads (NULL, WEIR_BAD_CONFIG);
@@ -170,7 +170,7 @@ test_owner (void **state)
     (void) snprintf (again, sizeof again, "/dev/fd/%d", fd);
     assert_int_equal (seteuid (1235), 0);
     struct weir_identity k;
-    struct weir_error e = {0};
+    struct weir_error e = { 0 };
     enum weir_status unreadable = weir_keyfile_load (path, NULL, &k, &e);
     enum weir_status unwritable = weir_keyfile_create ("/weir-no-such-place", &identity, NULL, &e);
     assert_int_equal (seteuid (0), 0);
@@ -216,7 +216,7 @@ static void
 test_cannot_create (void **state)
 {
     (void) state;
-    struct weir_error e = {0};
+    struct weir_error e = { 0 };
     assert_int_equal (weir_keyfile_create ("/tmp/weir/no/such/place", &identity, NULL, &e),
                       WEIR_CANNOT_CREATE);
     assert_int_equal (weir_keyfile_create ("/proc/weir-identity", &identity, NULL, &e),
@@ -224,7 +224,7 @@ test_cannot_create (void **state)
     /* A file that cannot grow: nothing may stay behind. */
     struct rlimit before;
     assert_int_equal (getrlimit (RLIMIT_FSIZE, &before), 0);
-    struct rlimit small = {10, before.rlim_max};
+    struct rlimit small = { 10, before.rlim_max };
     (void) signal (SIGXFSZ, SIG_IGN);
     assert_int_equal (setrlimit (RLIMIT_FSIZE, &small), 0);
     enum weir_status status = weir_keyfile_create (path, &identity, NULL, &e);

@@ -1,0 +1,16 @@
+#!/bin/bash
+# clang-tidy with the short list of .clang-tidy, two files at a time; only what changed since
+# LINT_BASE when that is set.
+#
+#   tests/lint/tidy.sh BUILD
+set -euo pipefail
+. tests/lint/files.sh
+
+if [ -n "${LINT_BASE:-}" ]; then
+    changed=$(git diff --name-only --diff-filter=d "$LINT_BASE" -- '*.c')
+else
+    changed=$(lint_files '*.c')
+fi
+{ grep -v '^tests/' <<<"$changed" || true; } |
+    xargs -r -P 2 -n 6 sh -c 'gen=$1; shift
+        clang-tidy --quiet "$@" -- -std=c11 -D_GNU_SOURCE -I. -I"$gen" 2>/dev/null' _ "$1/gen"
