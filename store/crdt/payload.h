@@ -9,7 +9,7 @@
  *     op:   (row << 4 | code) varint, then the type's fields
  *
  * A blob is a varint length and bytes. A parent stands before its children. Setting a key of a
- * root map costs 10 bytes beyond the name, the key and the value. */
+ * root map costs 9 bytes beyond the name, the key and the value. */
 
 #include "store/crdt/container.h"
 

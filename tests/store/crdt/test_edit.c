@@ -4,6 +4,8 @@
 
 #include "tests/store/crdt/fixture.h"
 
+#include <stdio.h>
+
 static const struct {
     const char *start; /* set at /m first; NULL: nothing */
     const char *path;
