@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_BYTES_MAX (1u << 20) /* the entries of one run, with room */
 #define DOCUMENTS_BYTES_DEFAULT ((size_t) 256 << 20)
 
 /* ---- randomness, rows of the registry ---- */
@@ -47,9 +46,8 @@ weir_repo_put_database (struct weir_repo *self, const struct weir_repo_db *db)
 
 /* ---- opening ---- */
 
-/* WEIR_NOT_FOUND: the kv is empty. */
-static enum weir_status
-load_layout (struct weir_repo *self, struct weir_error *e)
+enum weir_status
+weir_repo_layout_load (struct weir_repo *self, struct weir_error *e)
 {
     struct weir_repo_key key = weir_repo_key (WEIR_REPO_TABLE_LAYOUT);
     weir_buf_clear (&self->record);
@@ -209,15 +207,23 @@ load_position (struct weir_repo *self)
     return status;
 }
 
+void
+weir_repo_begin_anew (struct weir_repo *self, uint32_t next_db, uint64_t position)
+{
+    struct weir_id random = weir_repo_draw (self);
+    self->epoch = weir_load_u64 (random.b) | 1u;
+    self->next_db = next_db;
+    self->position = position;
+    self->synced_position = position;
+    weir_repo_put_layout (self);
+}
+
 static enum weir_status
 load_all (struct weir_repo *self, struct weir_error *e)
 {
-    enum weir_status status = load_layout (self, e);
+    enum weir_status status = weir_repo_layout_load (self, e);
     if (status == WEIR_NOT_FOUND) {
-        struct weir_id random = weir_repo_draw (self);
-        self->epoch = weir_load_u64 (random.b) | 1u;
-        self->next_db = 1;
-        weir_repo_put_layout (self);
+        weir_repo_begin_anew (self, 1, 0);
         (void) weir_repo_flush (self, 0);
         return WEIR_OK;
     }
@@ -240,9 +246,8 @@ load_all (struct weir_repo *self, struct weir_error *e)
     return WEIR_OK;
 }
 
-enum weir_status
-weir_repo_open (struct weir_repo **out, const struct weir_repo_options *options,
-                struct weir_error *e)
+struct weir_repo *
+weir_repo_blank (const struct weir_repo_options *options)
 {
     struct weir_repo *self = weir_alloc (sizeof *self);
     self->kv = options->kv;
@@ -253,10 +258,18 @@ weir_repo_open (struct weir_repo **out, const struct weir_repo_options *options,
                                                                   : options->documents_bytes_max;
     self->members_epoch = 1;
     self->batch = weir_kv_batch_new ();
-    self->arena = weir_arena_new (ARENA_BYTES_MAX);
-    self->arena_read = weir_arena_new (ARENA_BYTES_MAX);
+    self->arena = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);
+    self->arena_read = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);
     self->pending = weir_repo_pending_new ();
     self->clients = weir_repo_clients_new ();
+    return self;
+}
+
+enum weir_status
+weir_repo_open (struct weir_repo **out, const struct weir_repo_options *options,
+                struct weir_error *e)
+{
+    struct weir_repo *self = weir_repo_blank (options);
     enum weir_status status = load_all (self, e);
     if (status != WEIR_OK) {
         weir_repo_close (&self);

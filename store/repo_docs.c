@@ -26,6 +26,13 @@ weir_repo_mark_inert (struct weir_repo *self, struct weir_repo_db *db, uint32_t 
 
 /* ---- keeping in step ---- */
 
+static void
+count_since (struct weir_repo_db *db, uint64_t entries, uint64_t bytes)
+{
+    db->since_entries += entries;
+    db->since_bytes += bytes;
+}
+
 void
 weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
                       const struct weir_doc_entry *entry, struct weir_bytes payload)
@@ -39,8 +46,7 @@ weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
         weir_buf_put_u32 (&db->open_inert, db->builder.head.count - 1);
         weir_buf_put_u8 (&db->open_inert, (uint8_t) status);
     }
-    db->since_entries++;
-    db->since_bytes += payload.len;
+    count_since (db, 1, payload.len);
 }
 
 void
@@ -74,9 +80,7 @@ apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc
         }
         entry.lamport += entry.ops;
         entry.seq++;
-        db->since_bytes += run->entries[i].payload.len;
     }
-    db->since_entries += run->count;
 }
 
 void
@@ -88,6 +92,7 @@ weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct
     }
     if (run->kind == WEIR_ENTRY_DATA) {
         apply_run (self, db, db->doc, run, place->lamport, branch, true);
+        count_since (db, run->count, run->bytes.len);
     }
     db->inert_position = db->position;
 }
@@ -96,7 +101,7 @@ weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct
 
 static enum weir_status
 replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc,
-            uint64_t position, struct weir_buf *buf)
+            uint64_t position, bool mark, struct weir_buf *buf)
 {
     struct weir_repo_log_place place;
     enum weir_status status = weir_repo_log_read (self, position, &place);
@@ -115,14 +120,14 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
     }
     if (status == WEIR_OK) {
         apply_run (self, db, doc, &run, record.lamport, place.branch,
-                   position > db->inert_position);
+                   mark && position > db->inert_position);
     }
     return status;
 }
 
 enum weir_status
 weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t after,
-                      struct weir_doc *doc)
+                      bool mark, struct weir_doc *doc)
 {
     weir_repo_settle (self);
     struct weir_repo_key from =
@@ -135,16 +140,14 @@ weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t 
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
-    db->since_entries = 0;
-    db->since_bytes = 0;
     while (status == WEIR_OK && weir_kv_iter_next (iter, &key, &value)) {
         uint64_t position = weir_load_u64 (key.data + key.len - 8);
-        status = replay_row (self, db, doc, position, &buf);
+        status = replay_row (self, db, doc, position, mark, &buf);
     }
     if (status == WEIR_OK) {
         status = weir_kv_iter_status (iter);
     }
-    if (status == WEIR_OK && db->inert_position < db->position) {
+    if (status == WEIR_OK && mark && db->inert_position < db->position) {
         db->inert_position = db->position;
         weir_repo_db_mark (self, db);
     }
@@ -193,7 +196,7 @@ load (struct weir_repo *self, struct weir_repo_db *db)
         status = WEIR_OK;
     }
     if (status == WEIR_OK) {
-        status = weir_repo_doc_replay (self, db, after, doc);
+        status = weir_repo_doc_replay (self, db, after, true, doc);
     }
     if (status != WEIR_OK) {
         weir_doc_destroy (&doc);
@@ -202,6 +205,8 @@ load (struct weir_repo *self, struct weir_repo_db *db)
     db->doc = doc;
     db->doc_bytes = weir_doc_memory_bytes (doc);
     self->docs_bytes += db->doc_bytes;
+    db->since_entries = 0;
+    db->since_bytes = 0;
     return WEIR_OK;
 }
 

@@ -8,7 +8,8 @@
 #include "store/repo.h"
 #include "store/repo_keys.h"
 
-#define WEIR_REPO_NONE UINT32_MAX /* no branch, no view */
+#define WEIR_REPO_NONE UINT32_MAX             /* no branch, no view */
+#define WEIR_REPO_ARENA_BYTES_MAX (1u << 20) /* the entries of one run, with room */
 
 /* A chain is a tree of branches: one when nothing forked. Each ends in a tip, so there is one
  * for each row of the entry vector. Entries first_seq .. count-1 are its own; those before are
@@ -180,6 +181,13 @@ struct weir_repo {
 
 /* ---- repo.c ---- */
 
+/* A repository in which nothing is loaded, for opening and for repair. */
+struct weir_repo *weir_repo_blank (const struct weir_repo_options *options);
+/* Reads the layout row. WEIR_NOT_FOUND: the kv is empty. */
+WEIR_MUST enum weir_status weir_repo_layout_load (struct weir_repo *self, struct weir_error *e);
+/* Takes a new epoch and puts the layout row. */
+void weir_repo_begin_anew (struct weir_repo *self, uint32_t next_db, uint64_t position);
+
 /* 32 bytes nobody can guess: from the seed and a counter. */
 struct weir_id weir_repo_draw (struct weir_repo *self);
 /* A live or joining database by id, its state loaded. WEIR_NOT_FOUND, or what the kv says. */
@@ -250,6 +258,9 @@ void weir_repo_record_put (struct weir_buf *out, const struct weir_repo_db *db,
 WEIR_MUST enum weir_status weir_repo_record_read (struct weir_repo_record *record,
                                                   struct weir_repo_db *db,
                                                   struct weir_bytes row);
+/* What can be read of a row whose database's members are lost. */
+WEIR_MUST enum weir_status weir_repo_record_salvage (struct weir_repo_record *record,
+                                                     struct weir_bytes row);
 /* Reads the run that begins at `seq` of the branch. `row` owns the bytes. */
 WEIR_MUST enum weir_status weir_repo_record_get (struct weir_repo *self, struct weir_repo_db *db,
                                                  uint32_t branch, uint64_t seq,
@@ -362,9 +373,11 @@ void weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db,
 void weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db,
                         const struct weir_run *run, const struct weir_repo_place *place,
                         uint32_t branch);
-/* Applies the log's rows behind `after` to a document. */
+/* Applies the log's rows behind `after` to a document; inert entries that were not looked at
+ * before are marked when `mark`. */
 WEIR_MUST enum weir_status weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db,
-                                                 uint64_t after, struct weir_doc *doc);
+                                                 uint64_t after, bool mark,
+                                                 struct weir_doc *doc);
 /* The document as the snapshot has it; WEIR_NOT_FOUND when there is none that can be read. */
 WEIR_MUST enum weir_status weir_repo_doc_snapshot (struct weir_repo *self,
                                                    struct weir_repo_db *db,

@@ -20,13 +20,16 @@ weir_repo_record_put (struct weir_buf *out, const struct weir_repo_db *db,
         weir_buf_put (out, record->source.b, WEIR_ID_BYTES);
     }
     weir_buf_put (out, record->tip.b, WEIR_ID_BYTES);
+    weir_buf_put_u32 (out, 0); /* the view's length, once it is known */
+    size_t at = out->len;
     weir_members_view_put (db->members, record->view, out);
+    weir_store_u32 (out->data + at - 4, (uint32_t) (out->len - at));
     weir_buf_put_bytes (out, record->bytes);
 }
 
-enum weir_status
-weir_repo_record_read (struct weir_repo_record *record, struct weir_repo_db *db,
-                       struct weir_bytes row)
+/* All but the view, whose bytes are given. */
+static enum weir_status
+read_record (struct weir_repo_record *record, struct weir_bytes row, struct weir_bytes *view)
 {
     struct weir_reader r = weir_reader (row);
     struct weir_repo_record x = { .view = 0 };
@@ -35,7 +38,8 @@ weir_repo_record_read (struct weir_repo_record *record, struct weir_repo_db *db,
     x.lamport = weir_read_varint (&r);
     struct weir_bytes source = weir_read_bytes (&r, sourced == 1 ? WEIR_ID_BYTES : 0);
     struct weir_bytes tip = weir_read_bytes (&r, WEIR_ID_BYTES);
-    if (r.bad || sourced > 1 || weir_members_view_get (db->members, &x.view, &r) != WEIR_OK) {
+    *view = weir_read_bytes (&r, weir_read_u32 (&r));
+    if (r.bad || sourced > 1) {
         return WEIR_CORRUPT;
     }
     if (sourced == 1) {
@@ -45,6 +49,31 @@ weir_repo_record_read (struct weir_repo_record *record, struct weir_repo_db *db,
     x.bytes = weir_read_bytes (&r, weir_reader_left (&r));
     *record = x;
     return WEIR_OK;
+}
+
+enum weir_status
+weir_repo_record_salvage (struct weir_repo_record *record, struct weir_bytes row)
+{
+    struct weir_bytes view;
+    return read_record (record, row, &view);
+}
+
+enum weir_status
+weir_repo_record_read (struct weir_repo_record *record, struct weir_repo_db *db,
+                       struct weir_bytes row)
+{
+    struct weir_repo_record x;
+    struct weir_bytes view;
+    enum weir_status status = read_record (&x, row, &view);
+    if (status == WEIR_OK) {
+        struct weir_reader r = weir_reader (view);
+        status = weir_members_view_get (db->members, &x.view, &r);
+        status = status == WEIR_OK && !weir_reader_done (&r) ? WEIR_CORRUPT : status;
+    }
+    if (status == WEIR_OK) {
+        *record = x;
+    }
+    return status;
 }
 
 enum weir_status
