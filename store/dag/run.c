@@ -278,7 +278,11 @@ weir_run_decode (struct weir_run *run, struct weir_arena *arena, const struct we
         first.payload_bytes = 0;
         enum weir_status status = weir_entry_check (&first, e);
         if (status != WEIR_OK) {
-            return status == WEIR_BAD_ENTRY ? WEIR_BAD_RUN : status;
+            status = status == WEIR_BAD_ENTRY ? WEIR_BAD_RUN : status;
+            if (e != NULL) {
+                e->status = status; /* what was said of the entry stands for the run */
+            }
+            return status;
         }
     }
     scan_records (&c, &r);
