@@ -1,0 +1,72 @@
+#ifndef WEIR_BINS_BENCH_BENCH_H
+#define WEIR_BINS_BENCH_BENCH_H
+
+/* Benchmarks are commands that print figures. Each starts its own temporary nodes: real
+ * processes on real disks, talking over loopback. Nothing is merged to look fast: an entry is a
+ * sealed commit. */
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "actors/client/client.h"
+#include "actors/runtime/settings.h"
+
+struct bench {
+    bool json;
+    bool keep;          /* leave the data where they are */
+    uint64_t entries;   /* 0: the bench's default */
+    uint64_t payload;   /* bytes of a value */
+    uint64_t peers;
+    uint64_t samples;
+    bool turns;
+    const char *dir;    /* where the temporary folder is made */
+    char root[256];     /* the temporary folder */
+    char programs[256]; /* where the other programs are */
+};
+
+struct bench_node {
+    char data[400];
+    struct weir_paths paths;
+    pid_t pid;
+    struct weir_client *client;
+};
+
+/* Ends the program with a sentence: a bench has no half results. */
+_Noreturn void bench_die (const char *format, ...) WEIR_PRINTF (1, 2);
+uint64_t bench_now_us (void);
+
+/* ---- node.c ---- */
+void bench_node_init (struct bench *b, struct bench_node *n, const char *name, const char *role,
+                      const char *listen);
+/* Starts weir-broker, waits until it is ready, connects. */
+void bench_node_start (struct bench *b, struct bench_node *n);
+void bench_node_stop (struct bench_node *n);
+void bench_remove (struct bench *b); /* the temporary folder */
+
+/* One request; dies on an error. The answer is the caller's to finish. */
+void bench_call (struct bench_node *n, uint16_t kind, const ProtobufCMessage *meta,
+                 struct weir_bytes body, uint32_t ms, struct weir_client_answer *answer);
+void bench_create_db (struct bench_node *n, const char *name, char id[WEIR_ID_TEXT + 1]);
+/* Makes `to` a member through a ticket of `from`; returns when it is. */
+void bench_join (struct bench_node *from, struct bench_node *to, const char *db);
+uint64_t bench_entries (struct bench_node *n, const char *db);
+/* Waits until both hold `entries` and say that they are in step. */
+void bench_wait_entries (struct bench_node *n, const char *db, uint64_t entries, uint32_t ms);
+void bench_wait_synced (struct bench_node *n, const char *db, uint32_t ms);
+uint64_t bench_wire_bytes (struct bench_node *n); /* in and out of all transports */
+void bench_transport (struct bench_node *n, bool running);
+/* `count` one-key commits of `payload` bytes from number `first` on, pipelined; durable when it
+ * returns. Returns the seconds. */
+double bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t count,
+                    uint64_t payload);
+/* Proportional set size of a node's processes, in kB. */
+uint64_t bench_pss_kb (const struct bench_node *n);
+
+/* ---- the benches; each prints one JSON object ---- */
+void bench_commit (struct bench *b);
+void bench_sync (struct bench *b);
+void bench_live (struct bench *b);
+void bench_idle (struct bench *b);
+void bench_print (struct bench *b, json_t *result);
+
+#endif

@@ -1,0 +1,100 @@
+/* Which bench, with what; the temporary folder it works in. */
+
+#include "bins/bench/main.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bins/bench/bench.h"
+
+static const struct {
+    const char *name;
+    void (*run) (struct bench *b);
+    const char *text;
+} benches[] = {
+    { "commit", bench_commit, "durable commits on one node: pipelined, and one at a time" },
+    { "sync", bench_sync, "catch-up between two nodes; --turns: two authors, cloned by a third" },
+    { "live", bench_live, "commit here to readable and durable there; sustained rate" },
+    { "idle", bench_idle, "proportional memory of an idle node's processes" },
+};
+#define BENCHES (sizeof benches / sizeof *benches)
+
+static int usage (FILE *out, int code)
+{
+    fprintf (out, "usage: weir-bench NAME [--entries N] [--payload BYTES] [--samples N] [--turns]\n"
+                  "                  [--peers N] [--dir DIR] [--keep] [--json]\n");
+    for (size_t i = 0; i < BENCHES; i++) {
+        fprintf (out, "  %-8s %s\n", benches[i].name, benches[i].text);
+    }
+    return code;
+}
+
+static uint64_t number (const char *text, uint64_t max)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull (text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > max) {
+        bench_die ("%s is not a number from 0 to %llu", text, (unsigned long long) max);
+    }
+    return value;
+}
+
+static void find_programs (struct bench *b)
+{
+    const char *libexec = getenv ("WEIR_LIBEXEC");
+    if (libexec != NULL && libexec[0] != '\0') {
+        snprintf (b->programs, sizeof b->programs, "%s", libexec);
+        return;
+    }
+    ssize_t n = readlink ("/proc/self/exe", b->programs, sizeof b->programs - 1);
+    b->programs[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr (b->programs, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+}
+
+int bench_main (int argc, char **argv)
+{
+    static const struct option flags[]
+        = { { "entries", required_argument, NULL, 'e' }, { "payload", required_argument, NULL, 'p' },
+            { "samples", required_argument, NULL, 's' }, { "peers", required_argument, NULL, 'n' },
+            { "dir", required_argument, NULL, 'd' },     { "turns", no_argument, NULL, 't' },
+            { "keep", no_argument, NULL, 'k' },          { "json", no_argument, NULL, 'j' },
+            { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 } };
+    struct bench b = { .payload = 100, .peers = 100 };
+    int c;
+    while ((c = getopt_long (argc, argv, "h", flags, NULL)) != -1) {
+        switch (c) {
+        case 'e': b.entries = number (optarg, 100000000); break;
+        case 'p': b.payload = number (optarg, 100000); break;
+        case 's': b.samples = number (optarg, 1000000); break;
+        case 'n': b.peers = number (optarg, 1000); break;
+        case 'd': b.dir = optarg; break;
+        case 't': b.turns = true; break;
+        case 'k': b.keep = true; break;
+        case 'j': b.json = true; break;
+        case 'h': return usage (stdout, 0);
+        default: return usage (stderr, 2);
+        }
+    }
+    for (size_t i = 0; optind + 1 == argc && i < BENCHES; i++) {
+        if (strcmp (argv[optind], benches[i].name) == 0) {
+            const char *dir = b.dir != NULL ? b.dir : getenv ("TMPDIR");
+            find_programs (&b);
+            snprintf (b.root, sizeof b.root, "%s/weir-bench-XXXXXX",
+                      dir != NULL && dir[0] != '\0' ? dir : "/tmp");
+            if (mkdtemp (b.root) == NULL) {
+                bench_die ("cannot make %s: %s", b.root, strerror (errno));
+            }
+            benches[i].run (&b);
+            bench_remove (&b);
+            return 0;
+        }
+    }
+    return usage (stderr, 2);
+}

@@ -1,0 +1,140 @@
+/* Two authors by turns, made with the store's library: no network in between, so that a bench
+ * measures the clone and not the making. */
+
+#include "bins/bench/turns.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/crypto/keyfile.h"
+#include "store/repo.h"
+
+#define NOW_MS 1700000000000u
+
+struct side {
+    struct weir_identity identity;
+    struct weir_kv *kv;
+    struct weir_tips *tips;
+    struct weir_repo *repo;
+};
+
+static void need (enum weir_status status, const struct weir_error *e, const char *what)
+{
+    if (status != WEIR_OK) {
+        bench_die ("%s: %s (%s)", what, e->what, weir_status_code (status));
+    }
+}
+
+static void open_side (struct side *s)
+{
+    struct weir_error e = { 0 };
+    struct weir_repo_options options
+        = { .kv = s->kv, .tips = s->tips, .identity = &s->identity };
+    weir_random (options.seed, sizeof options.seed);
+    need (weir_repo_open (&s->repo, &options, &e), &e, "open");
+}
+
+static void settle (struct side *s)
+{
+    struct weir_error e = { 0 };
+    uint64_t batch = weir_repo_flush (s->repo, NOW_MS);
+    if (weir_kv_event_fd (s->kv) < 0) {
+        weir_kv_memory_sync (s->kv);
+    } else {
+        need (weir_kv_wait (s->kv, batch), &e, "sync");
+    }
+    weir_repo_on_synced (s->repo);
+}
+
+/* Everything of `from`'s log behind *position, imported by `to`. */
+static void carry (struct side *from, struct side *to, const struct weir_id *db,
+                   uint64_t *position)
+{
+    struct weir_log_row row;
+    struct weir_error e = { 0 };
+    struct weir_buf run = { 0 };
+    while (weir_repo_log_next (from->repo, *position, db, &row) == WEIR_OK) {
+        uint64_t next = row.range.from_seq;
+        *position = row.position;
+        if (weir_id_equal (&row.range.chain.author, &to->identity.device)) {
+            continue;
+        }
+        while (next < row.range.to_seq) {
+            struct weir_import_result result;
+            weir_buf_clear (&run);
+            need (weir_repo_read (from->repo, db, &row.range, next, 1, &run, &next), &e, "read");
+            need (weir_repo_import (to->repo, db, weir_buf_bytes (&run), &from->identity.device,
+                                    NOW_MS, &result),
+                  &e, "import");
+        }
+    }
+    weir_buf_fini (&run);
+}
+
+static void write_one (struct side *s, const struct weir_id *db, uint64_t i, const json_t *value)
+{
+    struct weir_error e = { 0 };
+    struct weir_doc *doc = NULL;
+    struct weir_buf payload = { 0 };
+    struct weir_id entry;
+    uint32_t ops = 0;
+    char path[64];
+    snprintf (path, sizeof path, "/bench/%08llu", (unsigned long long) i);
+    need (weir_repo_document (s->repo, db, &doc, &e), &e, "document");
+    struct weir_edit *edit = weir_edit_new (doc);
+    need (weir_edit_set (edit, path, value, &e), &e, "set");
+    need (weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &ops, &e), &e, "seal");
+    weir_edit_destroy (&edit);
+    need (weir_repo_commit (s->repo, db, weir_buf_bytes (&payload), ops, NOW_MS + i, &entry, &e),
+          &e, "commit");
+    weir_buf_fini (&payload);
+}
+
+void bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
+                       char db_text[WEIR_ID_TEXT + 1])
+{
+    struct weir_error e = { 0 };
+    struct side sides[2] = { 0 };
+    struct weir_id db;
+    struct weir_id entry;
+    uint64_t positions[2] = { 0, 0 };
+    uint8_t seed[32];
+    char *text = weir_alloc (payload + 1);
+    memset (text, 'v', payload);
+    json_t *value = json_string (text);
+    weir_crypto_init ();
+    need (weir_keyfile_load (n->paths.key, NULL, &sides[0].identity, &e), &e, "key");
+    need (weir_kv_open (&sides[0].kv, n->paths.db, true, &e), &e, "kv");
+    sides[0].tips = weir_tips_file_new (n->paths.tips);
+    weir_random (seed, sizeof seed);
+    weir_identity_init (&sides[1].identity, seed);
+    sides[1].kv = weir_kv_memory_new ();
+    sides[1].tips = weir_tips_memory_new ();
+    open_side (&sides[0]);
+    open_side (&sides[1]);
+    need (weir_repo_create (sides[0].repo, "bench", NOW_MS, &db, &e), &e, "create");
+    struct weir_member_change change
+        = { .device = sides[1].identity.device, .right = WEIR_RIGHT_WRITE, .name = "second" };
+    need (weir_repo_change_members (sides[0].repo, &db, &change, 1, NOW_MS, &entry, &e), &e,
+          "member");
+    need (weir_repo_expect (sides[1].repo, &db), &e, "expect");
+    settle (&sides[0]);
+    carry (&sides[0], &sides[1], &db, &positions[0]);
+    settle (&sides[1]);
+    for (uint64_t i = 0; i < entries; i++) {
+        struct side *from = &sides[i % 2];
+        write_one (from, &db, i, value);
+        settle (from);
+        carry (from, &sides[(i + 1) % 2], &db, &positions[i % 2]);
+        settle (&sides[(i + 1) % 2]);
+    }
+    memcpy (db_text, weir_id_text (&db).s, WEIR_ID_TEXT + 1);
+    for (size_t i = 0; i < 2; i++) {
+        weir_repo_close (&sides[i].repo);
+        weir_kv_close (&sides[i].kv);
+        weir_tips_destroy (&sides[i].tips);
+        weir_identity_fini (&sides[i].identity);
+    }
+    json_decref (value);
+    free (text);
+}

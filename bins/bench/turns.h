@@ -1,0 +1,12 @@
+#ifndef WEIR_BINS_BENCH_TURNS_H
+#define WEIR_BINS_BENCH_TURNS_H
+
+#include "bins/bench/bench.h"
+
+/* Fills the store of a node that is not running with `entries` entries of two authors (the
+ * node's and a second device, a member), each building on the other's last: the worst case for
+ * runs, one signature an entry. Gives the database's id. */
+void bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
+                       char db[WEIR_ID_TEXT + 1]);
+
+#endif
