@@ -132,10 +132,8 @@ static enum weir_status start (void **state, struct weir_actor *actor, struct we
     struct store *s = weir_alloc (sizeof *s);
     s->actor = actor;
     const struct weir_settings_values *v = weir_actor_settings (actor);
-    enum weir_status status = weir_paths_find (&s->paths, NULL, v, e);
-    if (status == WEIR_OK) {
-        status = load_identity (s, e);
-    }
+    s->paths = *weir_actor_paths (actor);
+    enum weir_status status = load_identity (s, e);
     if (status == WEIR_OK) {
         status = weir_kv_open (&s->kv, s->paths.db, true, e);
     }
