@@ -257,9 +257,10 @@ rank_of (const struct weir_members *self, const struct weir_judged *j, uint32_t 
 /* What made the device what it is: the latest grant that is worth its right; when something was
  * taken from that grant, or there is none, the latest lowering that left exactly this right. */
 static uint32_t
-cause_of (const struct weir_members *self, const struct weir_judged *j,
-          const struct weir_device *device, enum weir_right right)
+cause_of (const struct weir_members *self, const struct weir_judged *j, uint32_t number,
+          enum weir_right right)
 {
+    const struct weir_device *device = &self->devices[number];
     uint32_t grant = UINT32_MAX;
     uint32_t lowering = UINT32_MAX;
     for (size_t i = 0; i < device->changes.count; i++) {
@@ -270,7 +271,7 @@ cause_of (const struct weir_members *self, const struct weir_judged *j,
         }
         if (self->changes[change].lowering) {
             lowering = is_later (self, lowering, change) ? change : lowering;
-        } else if (weir_members_worth (self, j, change) == right) {
+        } else if (weir_members_worth (self, j, number, i) == right) {
             grant = is_later (self, grant, change) ? change : grant;
         }
     }
@@ -294,7 +295,7 @@ describe (struct weir_members *self, const struct weir_judged *j, uint32_t numbe
         const struct weir_settings_change *c = &self->changes[change];
         bool counts = !c->lowering &&
                       (right == WEIR_RIGHT_NONE ||
-                       weir_members_worth (self, j, change) > WEIR_RIGHT_NONE);
+                       weir_members_worth (self, j, number, i) > WEIR_RIGHT_NONE);
         if (counts && rank_of (self, j, change) < rank) {
             rank = rank_of (self, j, change);
         }
@@ -306,7 +307,7 @@ describe (struct weir_members *self, const struct weir_judged *j, uint32_t numbe
         return false;
     }
     *out = (struct weir_member){ .device = device->id, .right = right, .rank = rank };
-    uint32_t cause = cause_of (self, j, device, right);
+    uint32_t cause = cause_of (self, j, number, right);
     if (cause != UINT32_MAX) {
         const struct weir_settings_entry *entry = &self->entries[self->changes[cause].entry];
         out->by = entry->chain.author;

@@ -420,13 +420,14 @@ weir_members_judge (struct weir_members *self, uint32_t view)
 /* ---- rights ---- */
 
 enum weir_right
-weir_members_worth (const struct weir_members *self, const struct weir_judged *j, uint32_t grant)
+weir_members_worth (const struct weir_members *self, const struct weir_judged *j, uint32_t device,
+                    size_t index)
 {
-    const struct weir_settings_change *g = &self->changes[grant];
-    const struct weir_device *device = &self->devices[g->device];
+    const struct weir_numbers *changes = &self->devices[device].changes;
+    const struct weir_settings_change *g = &self->changes[changes->items[index]];
     uint8_t worth = g->right;
-    for (size_t i = 0; i < device->changes.count && worth > WEIR_RIGHT_NONE; i++) {
-        uint32_t change = device->changes.items[i];
+    for (size_t n = 1; n < changes->count && worth > WEIR_RIGHT_NONE; n++) {
+        uint32_t change = changes->items[(index + n) % changes->count];
         const struct weir_settings_change *l = &self->changes[change];
         if (is_lowering (self, j, change) && l->right < worth &&
             !weir_members_is_past (self, l->entry, g->entry)) {
@@ -451,7 +452,7 @@ weir_members_right_of (struct weir_members *self, uint32_t view, uint32_t device
     for (size_t i = 0; i < d->changes.count && best < WEIR_RIGHT_ADMIN; i++) {
         uint32_t change = d->changes.items[i];
         if (is_grant (self, j, change) && self->changes[change].right > (uint8_t) best) {
-            enum weir_right worth = weir_members_worth (self, j, change);
+            enum weir_right worth = weir_members_worth (self, j, device, i);
             best = worth > best ? worth : best;
         }
     }

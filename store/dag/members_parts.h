@@ -143,9 +143,11 @@ const struct weir_judged *weir_members_judge (struct weir_members *self, uint32_
 /* Frees and forgets all judgements. */
 void weir_members_judged_fini (struct weir_members *self);
 enum weir_right weir_members_right_of (struct weir_members *self, uint32_t view, uint32_t device);
-/* What the grant `change` is worth in the judgement: its right, less what was taken away. */
+/* What a device's grant, the index-th change made to it, is worth: its right, less what was taken
+ * away. */
 enum weir_right weir_members_worth (const struct weir_members *self,
-                                    const struct weir_judged *judged, uint32_t change);
+                                    const struct weir_judged *judged, uint32_t device,
+                                    size_t index);
 /* Could `author` lower `device` on top of the view? */
 bool weir_members_may_lower (struct weir_members *self, uint32_t view, uint32_t author,
                              uint32_t device);

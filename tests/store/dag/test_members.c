@@ -387,6 +387,37 @@ test_may_change (void **state)
     replica_fini (&r);
 }
 
+/* A database that is full of members takes no new one; who is there can still be changed. */
+static void
+test_too_many_members (void **state)
+{
+    (void) state;
+    struct weir_members *m = weir_members_new ();
+    const struct weir_chain founder = { lab_device (0), 1 };
+    struct weir_member_change *changes = calloc (WEIR_SETTINGS_CHANGES_MAX, sizeof *changes);
+    struct weir_settings s = { .n_changes = WEIR_SETTINGS_CHANGES_MAX, .changes = changes };
+    uint32_t view = 0;
+    for (uint32_t i = 0; i < WEIR_MEMBERS_MAX / WEIR_SETTINGS_CHANGES_MAX; i++) {
+        for (uint32_t n = 0; n < WEIR_SETTINGS_CHANGES_MAX; n++) {
+            changes[n].device = lab_device (i * WEIR_SETTINGS_CHANGES_MAX + n);
+            changes[n].right = WEIR_RIGHT_READ;
+        }
+        struct weir_id id = fixture_id (900000 + i);
+        view = weir_members_with (m, view, weir_members_add (m, &id, &founder, view, &s));
+    }
+    size_t count = 0;
+    (void) weir_members_list (m, view, &count);
+    assert_int_equal (count, WEIR_MEMBERS_MAX);
+    struct weir_member_change change = { lab_device (WEIR_MEMBERS_MAX), WEIR_RIGHT_READ, "" };
+    struct weir_id author = lab_device (0);
+    assert_int_equal (weir_members_may_change (m, view, &author, &change, NULL), WEIR_LIMIT);
+    change.device = lab_device (WEIR_MEMBERS_MAX - 1);
+    change.right = WEIR_RIGHT_NONE;
+    assert_int_equal (weir_members_may_change (m, view, &author, &change, NULL), WEIR_OK);
+    free (changes);
+    weir_members_destroy (&m);
+}
+
 static void
 test_the_list (void **state)
 {
@@ -592,6 +623,7 @@ main (void)
         cmocka_unit_test (test_a_concurrent_invitation_from_above_protects),
         cmocka_unit_test (test_may_store),
         cmocka_unit_test (test_may_change),
+        cmocka_unit_test (test_too_many_members),
         cmocka_unit_test (test_the_list),
         cmocka_unit_test (test_the_genesis),
         cmocka_unit_test (test_names_and_limits),

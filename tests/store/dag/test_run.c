@@ -41,6 +41,12 @@ decode_bytes (struct weir_run *run, const struct sealed *s, struct weir_bytes by
     weir_arena_reset (arena);
     enum weir_status status = weir_run_decode (run, arena, &s->database, bytes, used, &e);
     assert_int_equal (status, e.status);
+    size_t length = 0;
+    enum weir_status measured = weir_run_length (bytes, &length);
+    if (status == WEIR_OK || status == WEIR_PENDING) {
+        assert_int_equal (measured, status); /* the measure sees shape alone: it may be milder */
+        assert_int_equal (length, status == WEIR_OK ? *used : 0);
+    }
     return status;
 }
 
