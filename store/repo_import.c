@@ -179,7 +179,7 @@ wait_for (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id 
     result->outcome = WEIR_IMPORT_PENDING;
     result->status = WEIR_PENDING;
     result->missing = *missing;
-    (void) weir_repo_pending_find (self, db, weir_run_tip (run), &result->missing);
+    (void) weir_repo_pending_find (self, db, weir_run_tip (run), run->seq, &result->missing);
 }
 
 /* What is known of a run that was seen before: true when that settles it. */
@@ -188,7 +188,7 @@ seen_before (struct weir_repo *self, struct weir_repo_db *db, const struct weir_
              struct weir_import_result *result)
 {
     enum weir_status why = WEIR_OK;
-    if (weir_repo_pending_find (self, db, weir_run_tip (run), &result->missing)) {
+    if (weir_repo_pending_find (self, db, weir_run_tip (run), run->seq, &result->missing)) {
         result->outcome = WEIR_IMPORT_PENDING;
         result->status = WEIR_PENDING;
         return true;

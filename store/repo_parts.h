@@ -332,10 +332,12 @@ WEIR_MUST enum weir_status weir_repo_import_one (struct weir_repo *self, struct 
 
 struct weir_repo_pending *weir_repo_pending_new (void);
 void weir_repo_pending_destroy (struct weir_repo_pending **self_p);
-/* Is this run waiting? Then *missing is what for (followed through what waits itself). */
+/* Does a run wait that ends in `tip` and begins at `seq` or before? Then *missing is what for
+ * (followed through what waits itself). A shorter cut of a run says nothing of a longer one. */
 bool weir_repo_pending_find (struct weir_repo *self, const struct weir_repo_db *db,
-                             const struct weir_id *tip, struct weir_id *missing);
-/* Takes a copy; from a file (zero source) it is kept across restarts. */
+                             const struct weir_id *tip, uint64_t seq, struct weir_id *missing);
+/* Takes a copy, in place of a shorter cut; from a file (zero source) it is kept across
+ * restarts. */
 void weir_repo_pending_add (struct weir_repo *self, struct weir_repo_db *db,
                             const struct weir_run *run, const struct weir_id *source,
                             const struct weir_id *missing);

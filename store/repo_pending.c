@@ -15,6 +15,7 @@
 struct item {
     uint32_t db;
     struct weir_id tip;
+    uint64_t seq; /* of its first entry */
     struct weir_id missing;
     struct weir_id source;
     uint64_t since_ms;
@@ -172,10 +173,10 @@ list (struct weir_repo *repo, struct weir_repo_db *db, struct item *item)
 
 bool
 weir_repo_pending_find (struct weir_repo *repo, const struct weir_repo_db *db,
-                        const struct weir_id *tip, struct weir_id *missing)
+                        const struct weir_id *tip, uint64_t seq, struct weir_id *missing)
 {
     const struct item *item = lookup (repo->pending->by_tip, db->number, tip);
-    if (item == NULL) {
+    if (item == NULL || item->seq > seq) {
         return false;
     }
     for (size_t i = 0; i < CHASE_MAX; i++) {
@@ -195,6 +196,7 @@ put_row (struct weir_repo *repo, const struct item *item)
     struct weir_buf *row = &repo->row;
     weir_buf_clear (row);
     weir_buf_put_u64 (row, item->since_ms);
+    weir_buf_put_u64 (row, item->seq);
     weir_buf_put (row, item->missing.b, WEIR_ID_BYTES);
     weir_buf_put_bytes (row, weir_buf_bytes (&item->bytes));
     struct weir_repo_key key =
@@ -207,9 +209,14 @@ weir_repo_pending_add (struct weir_repo *repo, struct weir_repo_db *db,
                        const struct weir_run *run, const struct weir_id *source,
                        const struct weir_id *missing)
 {
+    struct item *shorter = lookup (repo->pending->by_tip, db->number, weir_run_tip (run));
+    if (shorter != NULL) {
+        discard (repo, shorter);
+    }
     struct item *item = weir_alloc (sizeof *item);
     item->db = db->number;
     item->tip = *weir_run_tip (run);
+    item->seq = run->seq;
     item->missing = *missing;
     item->source = *source;
     item->since_ms = repo->now_ms;
@@ -231,7 +238,7 @@ weir_repo_pending_load (struct weir_repo *repo, struct weir_repo_db *db)
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
     while (status == WEIR_OK && weir_kv_iter_next (iter, &key, &value)) {
-        if (key.len != 5 + WEIR_ID_BYTES || value.len <= 8 + WEIR_ID_BYTES) {
+        if (key.len != 5 + WEIR_ID_BYTES || value.len <= 16 + WEIR_ID_BYTES) {
             status = WEIR_CORRUPT;
             break;
         }
@@ -239,9 +246,10 @@ weir_repo_pending_load (struct weir_repo *repo, struct weir_repo_db *db)
         item->db = db->number;
         memcpy (item->tip.b, key.data + 5, WEIR_ID_BYTES);
         item->since_ms = weir_load_u64 (value.data);
-        memcpy (item->missing.b, value.data + 8, WEIR_ID_BYTES);
-        weir_buf_put (&item->bytes, value.data + 8 + WEIR_ID_BYTES,
-                      value.len - 8 - WEIR_ID_BYTES);
+        item->seq = weir_load_u64 (value.data + 8);
+        memcpy (item->missing.b, value.data + 16, WEIR_ID_BYTES);
+        weir_buf_put (&item->bytes, value.data + 16 + WEIR_ID_BYTES,
+                      value.len - 16 - WEIR_ID_BYTES);
         list (repo, db, item);
     }
     if (status == WEIR_OK) {
