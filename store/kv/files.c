@@ -4,7 +4,7 @@
 #include "store/kv/files.h"
 
 #include "store/kv/faults.h"
-#include "store/kv/torn.h"
+#include "store/kv/logs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -107,7 +107,7 @@ look (const char *path, bool create, struct weir_error *e)
     if (!files.current && !create) {
         return weir_error_set (e, WEIR_NOT_FOUND, NULL, "there is no database in %s", path);
     }
-    return weir_torn_check (path, e);
+    return weir_logs_check (path, e);
 }
 
 enum weir_status

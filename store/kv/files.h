@@ -20,7 +20,7 @@ WEIR_MUST enum weir_status weir_files_lock (int *fd, const char *path, struct we
 /* Before LevelDB opens `path`: makes the directory (0700, durably) when absent and `create`,
  * locks it, and looks at what is in it. WEIR_NOT_FOUND when there is no database and not
  * `create`; WEIR_CORRUPT where LevelDB would begin anew over what is left of an old one, or stop
- * early without a word (torn.h). The fd is given on success only. */
+ * early without a word (logs.h). The fd is given on success only. */
 WEIR_MUST enum weir_status weir_files_take (int *fd, const char *path, bool create,
                                             struct weir_error *e);
 

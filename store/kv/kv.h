@@ -31,7 +31,9 @@ struct weir_kv_iter;
  * it; WEIR_NOT_FOUND; WEIR_READ_ONLY; WEIR_DISK_FULL; WEIR_IO_ERROR. */
 WEIR_MUST enum weir_status weir_kv_open (struct weir_kv **out, const char *path, bool create,
                                          struct weir_error *e);
-/* LevelDB's own repair (drops what cannot be read), to be followed by repo's. Blocks. */
+/* LevelDB's own repair (drops what cannot be read; a key whose last record is lost may show an
+ * older one, or come back), to be followed by repo's. Blocks. WEIR_NOT_FOUND where there is
+ * nothing to repair, and weir_kv_open's. */
 WEIR_MUST enum weir_status weir_kv_salvage (const char *path, struct weir_error *e);
 /* Writes out what waits, syncs, joins the thread. After a failure it only closes. */
 void weir_kv_close (struct weir_kv **self_p);

@@ -5,6 +5,7 @@
 
 #include "store/kv/faults.h"
 #include "store/kv/files.h"
+#include "store/kv/logs.h"
 #include "store/kv/port.h"
 
 #include <leveldb/c.h>
@@ -237,8 +238,17 @@ weir_kv_salvage (const char *path, struct weir_error *e)
         return status;
     }
     struct level *self = level_new (path, false);
+    struct weir_files files = { 0 };
     self->lock_fd = lock_fd;
-    leveldb_repair_db (self->options, path, &words);
+    if (weir_files_list (path, &files) == WEIR_OK && !files.current && !files.data) {
+        status = weir_error_set (e, WEIR_NOT_FOUND, NULL, "there is no database in %s", path);
+    }
+    if (status == WEIR_OK) {
+        status = weir_logs_mend (path, e);
+    }
+    if (status == WEIR_OK) {
+        leveldb_repair_db (self->options, path, &words);
+    }
     if (words != NULL) {
         status = weir_faults_words (words);
         weir_error_set (e, status, "restore a backup, or fetch from peers anew",

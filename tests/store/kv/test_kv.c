@@ -27,6 +27,7 @@ setup_disk (void **state)
 {
     struct weir_error e = { 0 };
     struct place *p = weir_alloc (sizeof *p);
+    use_memory_disk ();
     p->disk = true;
     p->path = make_directory ();
     *state = p;
@@ -237,6 +238,7 @@ test_destroy (void **state)
     struct weir_kv *closed = NULL;
     weir_kv_close (&closed);
     assert_content (p->kv, "");
+    assert_range (p->kv, "", "", true, "");
 }
 
 static void
@@ -486,7 +488,7 @@ static void
 test_random_histories (void **state)
 {
     struct place *p = *state;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 12; seed++) {
         history (p, seed);
     }
 }
