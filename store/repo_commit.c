@@ -371,5 +371,7 @@ weir_repo_on_synced (struct weir_repo *self)
         done++;
     }
     self->n_markers -= done;
-    memmove (self->markers, self->markers + done, self->n_markers * sizeof self->markers[0]);
+    if (self->n_markers > 0 && done > 0) {
+        memmove (self->markers, self->markers + done, self->n_markers * sizeof self->markers[0]);
+    }
 }

@@ -132,7 +132,9 @@ weir_repo_tips_synced (struct weir_repo *self, uint64_t batch)
         }
     }
     self->n_told -= done;
-    memmove (self->told, self->told + done, self->n_told * sizeof self->told[0]);
+    if (self->n_told > 0 && done > 0) {
+        memmove (self->told, self->told + done, self->n_told * sizeof self->told[0]);
+    }
     if (self->tips_dirty && save (self) == WEIR_OK) {
         self->tips_dirty = false; /* else again with the next sync */
     }
