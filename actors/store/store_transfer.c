@@ -232,8 +232,12 @@ static void read_ahead (struct store *s, struct store_transfer *t)
     while (weir_out_wants (t->out, &range, &from_seq, &bytes_max)) {
         uint64_t next_seq = range.to_seq;
         weir_buf_clear (&runs);
-        if (weir_repo_read (s->repo, &t->db, &range, from_seq, bytes_max, &runs, &next_seq)
-            != WEIR_OK) {
+        enum weir_status status
+            = weir_repo_read (s->repo, &t->db, &range, from_seq, bytes_max, &runs, &next_seq);
+        if (status == WEIR_BUSY) {
+            break; /* compared when readable, sent when synced: a turn after that */
+        }
+        if (status != WEIR_OK) {
             weir_buf_clear (&runs);
             next_seq = range.to_seq;
         }
