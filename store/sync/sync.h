@@ -135,7 +135,7 @@ enum weir_sync_action_type {
     WEIR_SYNC_START,          /* transfer, session, credit: the peer accepted; the store may send */
     WEIR_SYNC_SEND,           /* transfer, session, db, ranges, digest (ours): feed it; entries is
                                * how many; at most WEIR_RANGES_PER_MESSAGE ranges */
-    WEIR_SYNC_STOP,           /* transfer, session: our store, forget it */
+    WEIR_SYNC_STOP,           /* transfer, session, out (which end): our store, forget it */
     WEIR_SYNC_BEHIND,         /* device, db, status: an exchange failed; for the retry queue */
     WEIR_SYNC_IN_STEP,        /* device, db, entries: both digests are equal now */
     WEIR_SYNC_DIFFERS         /* device, db, status: said once per change: where we differ */
@@ -154,6 +154,7 @@ struct weir_sync_action {
     struct weir_id digest;
     bool only;                 /* COMPARE: rows of the told chains only */
     bool ask;                  /* COMPARE: our rows only */
+    bool out;                  /* STOP: it was the sending end */
     struct weir_sync_message message; /* SAY: owned by the action list */
     struct weir_ranges ranges;        /* SEND: owned by the action list */
     size_t n_rows;                    /* COMPARE: told rows, owned by the action list */

@@ -76,11 +76,12 @@ static void forget_transfer (struct weir_sync *self, const struct weir_sync_sess
 }
 
 static void stop (struct weir_sync *self, const struct weir_sync_pair *pair,
-                  const struct weir_sync_session *session, uint64_t number)
+                  const struct weir_sync_session *session, uint64_t number, bool out)
 {
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_STOP, pair);
     action->session = session->id;
     action->transfer = number;
+    action->out = out;
 }
 
 void weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bool stop_it,
@@ -95,7 +96,7 @@ void weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bo
         return;
     }
     if (stop_it) {
-        stop (self, pair, pair->out_session, pair->out);
+        stop (self, pair, pair->out_session, pair->out, true);
     }
     if (tell != WEIR_OK && pair->out_state != WEIR_OUT_OPENING) {
         weir_sync_say_close (self, pair->out_session, pair->out, tell);
@@ -114,7 +115,7 @@ void weir_sync_drop_in (struct weir_sync *self, struct weir_sync_pair *pair, boo
         return;
     }
     if (stop_it) {
-        stop (self, pair, pair->in_session, pair->in);
+        stop (self, pair, pair->in_session, pair->in, false);
     }
     if (tell != WEIR_OK) {
         weir_sync_say_close (self, pair->in_session, pair->in, tell);
@@ -279,6 +280,10 @@ void weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e
     }
     for (struct weir_sync_pair *pair = db->pairs; pair; pair = pair->next_of_db) {
         pair->activity_ms = now_ms;
+        if (pair->in_state == WEIR_IN_OPEN && weir_id_equal (&e->source, &pair->peer->device)) {
+            pair->in_busy = true; /* until ARRIVED tells the digest that ends it */
+            pair->in_ms = now_ms;
+        }
         if (weir_sync_known (pair) && weir_sync_equal (pair)) {
             weir_sync_judge (self, pair, false, now_ms);
         } else {
