@@ -6,10 +6,10 @@ set -euo pipefail
 bad=0
 used=$(lint_files '*.c' '*.h' '*.def' | xargs grep -ohE '\bWEIR_[A-Z0-9_]+\b' | sort | uniq -c |
     awk '$1 > 1 { print $2 }')
-for limit in $(grep -oE '^#define WEIR_[A-Z0-9_]+' store/base/limits.h | awk '{ print $2 }'); do
+while read -r _ limit _; do
     if ! grep -qx "$limit" <<<"$used"; then
         echo "store/base/limits.h: nothing reads $limit"
         bad=1
     fi
-done
+done < <(grep -E '^#define WEIR_[A-Z0-9_]+ ' store/base/limits.h)
 exit $bad

@@ -1,5 +1,6 @@
 #!/bin/bash
-# shellcheck over the scripts, and no generated code among the sources.
+# Runs shellcheck over the scripts, and sees that no generated code is
+# among the sources.
 set -euo pipefail
 . tests/lint/files.sh
 

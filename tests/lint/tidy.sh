@@ -6,11 +6,16 @@
 set -euo pipefail
 . tests/lint/files.sh
 
+if [ "$1" = --some ]; then
+    gen=$2
+    shift 2
+    exec clang-tidy --quiet "$@" -- -std=c11 -D_GNU_SOURCE -I. -I"$gen" 2>/dev/null
+fi
+
 if [ -n "${LINT_BASE:-}" ]; then
     changed=$(git diff --name-only --diff-filter=d "$LINT_BASE" -- '*.c')
 else
     changed=$(lint_files '*.c')
 fi
 { grep -v '^tests/' <<<"$changed" || true; } |
-    xargs -r -P 2 -n 6 sh -c 'gen=$1; shift
-        clang-tidy --quiet "$@" -- -std=c11 -D_GNU_SOURCE -I. -I"$gen" 2>/dev/null' _ "$1/gen"
+    xargs -r -P 2 -n 6 "$0" --some "$1/gen"
