@@ -169,7 +169,9 @@ size_t weir_repo_samples (struct weir_repo *self, const struct weir_id *db,
 /* How many entries there are in these ranges. Runs of a range for sending: appends whole runs,
  * joined where that saves signatures, from `from_seq` on until `bytes_max` is reached (at least
  * one), and gives the seq to go on from (range.to_seq when done). Order of several ranges is
- * the caller's: causal order is not needed, the importer holds what came early. */
+ * the caller's: causal order is not needed, the importer holds what came early. What is not
+ * synced is never given: WEIR_BUSY when nothing of it is, to be asked for again after
+ * weir_repo_on_synced. */
 WEIR_MUST enum weir_status weir_repo_read (struct weir_repo *self, const struct weir_id *db,
                                            const struct weir_range *range, uint64_t from_seq,
                                            size_t bytes_max, struct weir_buf *out,
