@@ -82,8 +82,7 @@ weir_files_lock (int *fd, const char *path, struct weir_error *e)
         int number = errno;
         close (dir_fd);
         if (number == EWOULDBLOCK) {
-            return weir_error_set (e, WEIR_ALREADY_RUNNING, NULL, "another process holds %s",
-                                   path);
+            return weir_error_set (e, WEIR_ALREADY_RUNNING, NULL, "another process holds %s", path);
         }
         return weir_error_set (e, weir_faults_errno (number), NULL, "cannot lock %s: %s", path,
                                strerror (number));

@@ -55,8 +55,8 @@ first_pair (const struct weir_kv_iter *self, const struct weir_overlay_table *ta
 struct weir_kv_iter *
 weir_kv_iter_merge (struct weir_kv *kv, const struct weir_kv_iter_options *options)
 {
-    struct weir_kv_iter *self
-        = weir_alloc (sizeof *self + options->n_tables * sizeof self->sources[0]);
+    struct weir_kv_iter *self =
+        weir_alloc (sizeof *self + options->n_tables * sizeof self->sources[0]);
     self->kv = kv;
     kv->iterators++;
     weir_buf_put_bytes (&self->from, options->from);
@@ -106,9 +106,9 @@ step_past (struct weir_kv_iter *self, struct weir_bytes key)
         if (s->pair == NULL || !weir_bytes_equal (weir_overlay_key (s->pair), key)) {
             continue;
         }
-        s->pair = within (self, self->backward
-                                    ? weir_overlay_table_before (s->table, key, self->number)
-                                    : weir_overlay_table_after (s->pair, self->number));
+        s->pair =
+            within (self, self->backward ? weir_overlay_table_before (s->table, key, self->number)
+                                         : weir_overlay_table_after (s->pair, self->number));
     }
     if (disk) {
         self->disk_vtable->step (self->disk);
@@ -125,8 +125,7 @@ weir_kv_iter_next (struct weir_kv_iter *self, struct weir_bytes *key, struct wei
     for (;;) {
         struct weir_bytes best = { NULL, 0 };
         struct weir_bytes content = { NULL, 0 };
-        bool found = self->disk != NULL
-                     && self->disk_vtable->current (self->disk, &best, &content);
+        bool found = self->disk != NULL && self->disk_vtable->current (self->disk, &best, &content);
         bool deleted = false;
         if (weir_kv_iter_status (self) != WEIR_OK) {
             return false;

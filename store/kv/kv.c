@@ -93,8 +93,7 @@ weir_kv_get (struct weir_kv *self, struct weir_bytes key, struct weir_buf *out)
 }
 
 struct weir_kv_iter *
-weir_kv_iter_new (struct weir_kv *self, struct weir_bytes from, struct weir_bytes to,
-                  bool backward)
+weir_kv_iter_new (struct weir_kv *self, struct weir_bytes from, struct weir_bytes to, bool backward)
 {
     return self->vtable->iter_new (self, from, to, backward);
 }

@@ -58,9 +58,9 @@ struct level {
     struct weir_kv_batch *queue_first;
     struct weir_kv_batch *queue_last;
     size_t waiting_bytes; /* queued, or being written */
-    bool trimming; /* asked for */
+    bool trimming;        /* asked for */
     bool stopping;
-    _Atomic uint64_t taken;  /* by the committer */
+    _Atomic uint64_t taken; /* by the committer */
     _Atomic uint64_t synced;
     _Atomic int status;
 
@@ -281,8 +281,7 @@ take_group (struct level *self, uint64_t *number, size_t *bytes)
     if (first != NULL) {
         struct weir_kv_batch *last = first;
         *bytes = first->bytes;
-        while (last->queue_next != NULL
-               && *bytes + last->queue_next->bytes <= GROUP_BYTES_MAX) {
+        while (last->queue_next != NULL && *bytes + last->queue_next->bytes <= GROUP_BYTES_MAX) {
             last = last->queue_next;
             *bytes += last->bytes;
         }
@@ -358,8 +357,7 @@ drop_synced (struct level *self)
 {
     uint64_t synced = self->synced;
     size_t dropped = 0;
-    while (dropped < self->n_tables
-           && weir_overlay_table_last (self->tables[dropped]) <= synced) {
+    while (dropped < self->n_tables && weir_overlay_table_last (self->tables[dropped]) <= synced) {
         self->dropped_bytes += weir_overlay_table_bytes (self->tables[dropped]);
         weir_overlay_table_release (&self->tables[dropped++]);
     }
@@ -374,8 +372,7 @@ drop_synced (struct level *self)
 static struct weir_overlay_table *
 table_to_write (struct level *self)
 {
-    struct weir_overlay_table *last
-        = self->n_tables == 0 ? NULL : self->tables[self->n_tables - 1];
+    struct weir_overlay_table *last = self->n_tables == 0 ? NULL : self->tables[self->n_tables - 1];
     if (last == NULL || weir_overlay_table_last (last) <= self->taken
         || weir_overlay_table_bytes (last) >= TABLE_BYTES_MAX) {
         last = weir_overlay_table_new ();
@@ -472,8 +469,8 @@ level_get (struct weir_kv *kv, struct weir_bytes key, struct weir_buf *out)
 {
     struct level *self = level_of (kv);
     for (size_t i = self->n_tables; i-- > 0;) {
-        const struct weir_overlay_pair *pair
-            = weir_overlay_table_get (self->tables[i], key, self->written);
+        const struct weir_overlay_pair *pair =
+            weir_overlay_table_get (self->tables[i], key, self->written);
         if (pair != NULL && out != NULL && !pair->deleted) {
             weir_buf_put_bytes (out, weir_overlay_value (pair));
         }
@@ -483,8 +480,8 @@ level_get (struct weir_kv *kv, struct weir_bytes key, struct weir_buf *out)
     }
     char *words = NULL;
     size_t len = 0;
-    char *value = leveldb_get (self->db, self->read_options, (const char *) key.data, key.len,
-                               &len, &words);
+    char *value =
+        leveldb_get (self->db, self->read_options, (const char *) key.data, key.len, &len, &words);
     enum weir_status status = take_words (words);
     if (status == WEIR_OK && value == NULL) {
         status = WEIR_NOT_FOUND;
@@ -523,8 +520,7 @@ settle (struct cursor *c)
         const char *data = leveldb_iter_key (c->iter, &len);
         struct weir_bytes key = weir_bytes (data, len);
         c->valid = weir_bytes_compare (key, weir_buf_bytes (&c->from)) >= 0
-                   && (c->to.len == 0
-                       || weir_bytes_compare (key, weir_buf_bytes (&c->to)) < 0);
+                   && (c->to.len == 0 || weir_bytes_compare (key, weir_buf_bytes (&c->to)) < 0);
     }
 }
 

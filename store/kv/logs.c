@@ -34,8 +34,8 @@ fits_another_length (const uint8_t *record, size_t left)
     uint32_t crc = crc_of (record);
     for (unsigned byte = 0; byte < 2; byte++) {
         for (unsigned value = 0; value < 256; value++) {
-            size_t len = byte == 0 ? (size_t) record[5] << 8 | value
-                                   : (size_t) value << 8 | record[4];
+            size_t len =
+                byte == 0 ? (size_t) record[5] << 8 | value : (size_t) value << 8 | record[4];
             if (HEADER_BYTES + len <= left
                 && weir_crc32c (0, weir_bytes (record + 6, 1 + len)) == crc) {
                 return true;
@@ -106,8 +106,7 @@ weir_logs_check (const char *path, struct weir_error *e)
         bool log = is_log (d->d_name) || strncmp (d->d_name, "MANIFEST-", 9) == 0;
         if (log && last_length_is_damaged (dirfd (dir), d->d_name)) {
             status = weir_error_set (e, WEIR_CORRUPT, NULL,
-                                     "the length of a record in %s/%s is damaged", path,
-                                     d->d_name);
+                                     "the length of a record in %s/%s is damaged", path, d->d_name);
         }
     }
     closedir (dir);

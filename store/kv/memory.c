@@ -46,8 +46,8 @@ static struct weir_overlay_table *
 state_at (const struct weir_overlay_table *table, uint64_t number, uint64_t as)
 {
     struct weir_kv_batch *b = weir_kv_batch_new ();
-    const struct weir_overlay_pair *pair
-        = weir_overlay_table_from (table, weir_bytes (NULL, 0), number);
+    const struct weir_overlay_pair *pair =
+        weir_overlay_table_from (table, weir_bytes (NULL, 0), number);
     for (; pair != NULL; pair = weir_overlay_table_after (pair, number)) {
         if (!pair->deleted) {
             weir_kv_put (b, weir_overlay_key (pair), weir_overlay_value (pair));
@@ -172,8 +172,7 @@ static enum weir_status
 memory_get (struct weir_kv *kv, struct weir_bytes key, struct weir_buf *out)
 {
     struct memory *self = memory_of (kv);
-    const struct weir_overlay_pair *pair
-        = weir_overlay_table_get (self->table, key, self->written);
+    const struct weir_overlay_pair *pair = weir_overlay_table_get (self->table, key, self->written);
     if (pair == NULL || pair->deleted) {
         return WEIR_NOT_FOUND;
     }

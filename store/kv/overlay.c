@@ -87,8 +87,8 @@ weir_overlay_batch_put (struct weir_kv_batch *b, struct weir_bytes key, struct w
 {
     weir_assert (key.len <= UINT32_MAX && value.len <= UINT32_MAX);
     uint8_t height = height_of (key);
-    struct weir_overlay_pair *pair
-        = take (b, sizeof *pair + height * sizeof pair->next[0] + key.len + value.len);
+    struct weir_overlay_pair *pair =
+        take (b, sizeof *pair + height * sizeof pair->next[0] + key.len + value.len);
     pair->batch_next = NULL;
     pair->number = 0;
     pair->key_bytes = (uint32_t) key.len;

@@ -42,8 +42,8 @@ struct weir_kv_iter_options {
     struct weir_bytes from; /* copied */
     struct weir_bytes to;   /* copied; empty: to the end */
     bool backward;
-    uint64_t number;                     /* the view: batches up to here */
-    struct weir_overlay_table **tables;  /* oldest first; held by the iterator */
+    uint64_t number;                    /* the view: batches up to here */
+    struct weir_overlay_table **tables; /* oldest first; held by the iterator */
     size_t n_tables;
     void *disk; /* may be NULL; taken */
     const struct weir_kv_disk_vtable *disk_vtable;

@@ -2,7 +2,7 @@
  * wrong data: it is refused when opened, or says CORRUPT when read, or everything is still there.
  * The same for a lost CURRENT, and for tables that are gone or cut; a log that was cut, as by a
  * power loss, opens. After repair what is left is true. By default every byte of what is small
- * and some thousands of the rest; with WEIR_TEST_LONG=1 every bit of all. */
+ * and some hundreds of the rest; with WEIR_TEST_LONG=1 every byte of all. */
 
 #include "tests/store/kv/fixture.h"
 
@@ -148,8 +148,7 @@ read_all (struct weir_kv *kv)
 {
     enum weir_status result = WEIR_OK;
     for (unsigned backward = 0; backward < 2; backward++) {
-        struct weir_kv_iter *iter
-            = weir_kv_iter_new (kv, text (""), text (""), backward == 1);
+        struct weir_kv_iter *iter = weir_kv_iter_new (kv, text (""), text (""), backward == 1);
         struct weir_bytes key;
         struct weir_bytes value;
         unsigned i = 0;
@@ -170,7 +169,8 @@ read_all (struct weir_kv *kv)
         weir_buf_clear (&value);
         enum weir_status status = weir_kv_get (kv, weir_bytes (key, 8), &value);
         assert_int_not_equal (status, WEIR_NOT_FOUND);
-        assert_true (status != WEIR_OK || is_true (i, weir_bytes (key, 8), weir_buf_bytes (&value)));
+        assert_true (status != WEIR_OK
+                     || is_true (i, weir_bytes (key, 8), weir_buf_bytes (&value)));
         result = result == WEIR_OK ? status : result;
     }
     weir_buf_fini (&value);
@@ -287,9 +287,6 @@ test_flips (void **state)
         bool words = strncmp (f->name, "LOG", 3) == 0; /* for people; LevelDB never reads it */
         uint64_t stride = words ? 50 : all || f->len < 400 ? 1 : f->len / 400;
         for (size_t i = 0; i < f->len; i += 1 + weir_rand_below (&r, 2 * stride - 1)) {
-            for (unsigned bit = 0; all && bit < 8; bit++) {
-                flip (image, f, i, 1u << bit, &flips);
-            }
             flip (image, f, i, 1u + (unsigned) weir_rand_below (&r, 255), &flips);
         }
         print_message ("%s: %zu bytes, %u flips, %u noticed, the rest harmless\n", f->name, f->len,

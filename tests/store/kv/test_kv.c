@@ -268,8 +268,7 @@ test_views (void **state)
     for (unsigned backward = 0; backward < 2; backward++) {
         sync_all (p, write_text (p->kv, "b=1 d=1"));
         write_text (p->kv, "c=1 f=1");
-        struct weir_kv_iter *iter
-            = weir_kv_iter_new (p->kv, text (""), text (""), backward == 1);
+        struct weir_kv_iter *iter = weir_kv_iter_new (p->kv, text (""), text (""), backward == 1);
         struct weir_bytes key;
         assert_true (weir_kv_iter_next (iter, &key, NULL));
         assert_string_equal (backward == 1 ? "f" : "b", key.data[0] == 'f' ? "f" : "b");
@@ -500,22 +499,14 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        ON_MEMORY (test_batches),
-        ON_MEMORY (test_ranges),
-        ON_MEMORY (test_get),
-        ON_MEMORY (test_shapes),
-        ON_MEMORY (test_destroy),
-        ON_MEMORY (test_numbers),
-        ON_MEMORY (test_views),
-        ON_MEMORY (test_random_histories),
-        ON_DISK (test_batches),
-        ON_DISK (test_ranges),
-        ON_DISK (test_get),
-        ON_DISK (test_shapes),
-        ON_DISK (test_destroy),
-        ON_DISK (test_numbers),
-        ON_DISK (test_views),
-        ON_DISK (test_random_histories),
+        ON_MEMORY (test_batches), ON_MEMORY (test_ranges),
+        ON_MEMORY (test_get),     ON_MEMORY (test_shapes),
+        ON_MEMORY (test_destroy), ON_MEMORY (test_numbers),
+        ON_MEMORY (test_views),   ON_MEMORY (test_random_histories),
+        ON_DISK (test_batches),   ON_DISK (test_ranges),
+        ON_DISK (test_get),       ON_DISK (test_shapes),
+        ON_DISK (test_destroy),   ON_DISK (test_numbers),
+        ON_DISK (test_views),     ON_DISK (test_random_histories),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
