@@ -3,8 +3,6 @@
 
 #include "store/crdt/container.h"
 
-#include "store/crypto/hash.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,8 +73,7 @@ weir_container_destroy (struct weir_container **self_p)
         todo = c->sibling;
         size_t i = 0;
         struct weir_container *child;
-        while (c->type->next_children != NULL
-               && (child = c->type->next_children (c, &i)) != NULL) {
+        while (c->type->next_children != NULL && (child = c->type->next_children (c, &i)) != NULL) {
             struct weir_container *last = child;
             while (last->sibling != NULL) {
                 last = last->sibling;

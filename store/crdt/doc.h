@@ -30,7 +30,8 @@ struct weir_doc_entry {
 /* Applies one data entry whose past is applied. WEIR_OK; else inert, nothing changed:
  * WEIR_BAD_PAYLOAD, WEIR_NEEDS_UPGRADE (codec, op or type from the future). Applying one twice
  * is the caller's bug for lists to come, and harmless for maps. */
-WEIR_MUST enum weir_status weir_doc_apply (struct weir_doc *self, const struct weir_doc_entry *entry,
+WEIR_MUST enum weir_status weir_doc_apply (struct weir_doc *self,
+                                           const struct weir_doc_entry *entry,
                                            struct weir_bytes payload);
 
 /* Reads the commit message and op count of a data payload without applying it; `message` is

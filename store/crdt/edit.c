@@ -16,7 +16,8 @@
 static struct weir_bytes
 cell_key (const struct weir_edit *self, const struct weir_edit_cell *c)
 {
-    return weir_bytes (self->keys.data + c->key_at, c->key_len);
+    return c->key_len == 0 ? weir_bytes ("", 0)
+                           : weir_bytes (self->keys.data + c->key_at, c->key_len);
 }
 
 static void
@@ -55,8 +56,7 @@ cell_find (const struct weir_edit *self, uint32_t shadow, struct weir_bytes key,
     while (self->slots[at] != 0) {
         uint32_t cell = self->slots[at] - 1;
         const struct weir_edit_cell *c = &self->cells[cell];
-        if (c->hash == hash && c->shadow == shadow
-            && weir_bytes_equal (cell_key (self, c), key)) {
+        if (c->hash == hash && c->shadow == shadow && weir_bytes_equal (cell_key (self, c), key)) {
             return cell;
         }
         at = (at + 1) & (self->slots_cap - 1);
@@ -99,11 +99,9 @@ shadow_add (struct weir_edit *self, const struct weir_container *base, uint32_t 
             uint32_t depth)
 {
     weir_grow (&self->shadows, &self->shadows_cap, self->n_shadows + 1, sizeof *self->shadows);
-    self->shadows[self->n_shadows] = (struct weir_edit_shadow){ .base = base,
-                                                                .cell = cell,
-                                                                .row = WEIR_EDIT_NONE,
-                                                                .cells = WEIR_EDIT_NONE,
-                                                                .depth = depth };
+    self->shadows[self->n_shadows] = (struct weir_edit_shadow){
+        .base = base, .cell = cell, .row = WEIR_EDIT_NONE, .cells = WEIR_EDIT_NONE, .depth = depth
+    };
     return (uint32_t) self->n_shadows++;
 }
 
@@ -131,8 +129,7 @@ weir_edit_visible (struct weir_edit *self, uint32_t cell, struct weir_value *val
     const struct weir_edit_cell *c = &self->cells[cell];
     if (c->op != WEIR_EDIT_NONE) {
         size_t at = self->ops[c->op].at;
-        struct weir_reader r = weir_reader (weir_bytes (self->code.data + at,
-                                                        self->code.len - at));
+        struct weir_reader r = weir_reader (weir_bytes (self->code.data + at, self->code.len - at));
         struct weir_op op = { .code = weir_read_varint (&r) & 15u };
         enum weir_status status = weir_container_map.decode (&r, &op);
         weir_assert (status == WEIR_OK && !r.bad);
@@ -142,8 +139,8 @@ weir_edit_visible (struct weir_edit *self, uint32_t cell, struct weir_value *val
     *value = c->base.value;
     if (!c->has_base && c->shadow == 0 && c->child != WEIR_EDIT_NONE
         && self->shadows[c->child].row != WEIR_EDIT_NONE) {
-        *value = (struct weir_value){ .type = WEIR_VALUE_CONTAINER,
-                                      .container = WEIR_CONTAINER_MAP };
+        *value =
+            (struct weir_value){ .type = WEIR_VALUE_CONTAINER, .container = WEIR_CONTAINER_MAP };
         return true;
     }
     return c->has_base;
@@ -178,8 +175,7 @@ shadow_row (struct weir_edit *self, uint32_t shadow)
 
 /* `value` NULL deletes. */
 static enum weir_status
-op_put (struct weir_edit *self, uint32_t cell, const struct weir_value *value,
-        struct weir_error *e)
+op_put (struct weir_edit *self, uint32_t cell, const struct weir_value *value, struct weir_error *e)
 {
     struct weir_edit_cell *c = &self->cells[cell];
     struct weir_op op = { .row = shadow_row (self, c->shadow),
@@ -189,16 +185,15 @@ op_put (struct weir_edit *self, uint32_t cell, const struct weir_value *value,
     if (self->code.len + op.key.len + value_len > WEIR_PAYLOAD_BYTES_MAX
         || self->n_rows > WEIR_CONTAINERS_PER_PAYLOAD_MAX) {
         return weir_error_set (e, WEIR_TOO_LARGE, "write it in several commits",
-                               "the edit would pass %u bytes or %u maps",
-                               WEIR_PAYLOAD_BYTES_MAX, WEIR_CONTAINERS_PER_PAYLOAD_MAX);
+                               "the edit would pass %u bytes or %u maps", WEIR_PAYLOAD_BYTES_MAX,
+                               WEIR_CONTAINERS_PER_PAYLOAD_MAX);
     }
     if (value != NULL) {
         op.value = *value;
     }
     weir_grow (&self->ops, &self->ops_cap, self->n_ops + 1, sizeof *self->ops);
-    self->ops[self->n_ops] = (struct weir_edit_op){ .cell = cell,
-                                                    .before = c->op,
-                                                    .at = (uint32_t) self->code.len };
+    self->ops[self->n_ops] =
+        (struct weir_edit_op){ .cell = cell, .before = c->op, .at = (uint32_t) self->code.len };
     c->op = (uint32_t) self->n_ops++;
     weir_payload_put_op (&self->code, &weir_container_map, &op);
     return WEIR_OK;
@@ -257,8 +252,7 @@ key_check (struct weir_bytes key, struct weir_error *e)
 
 /* Steps from the cell into the map under it. */
 static enum weir_status
-step_into (struct weir_edit *self, uint32_t cell, bool make, uint32_t *shadow,
-           struct weir_error *e)
+step_into (struct weir_edit *self, uint32_t cell, bool make, uint32_t *shadow, struct weir_error *e)
 {
     struct weir_value value;
     bool is_root = self->cells[cell].shadow == 0;
@@ -319,7 +313,7 @@ struct todo {
     struct item {
         const json_t *value;
         uint32_t cell;
-    } *items;
+    } * items;
     size_t count;
     size_t cap;
 };
@@ -431,8 +425,8 @@ assign_object (struct weir_edit *self, uint32_t cell, const json_t *object, stru
     for (void *at = json_object_iter ((json_t *) (uintptr_t) object);
          at != NULL && status == WEIR_OK;
          at = json_object_iter_next ((json_t *) (uintptr_t) object, at)) {
-        struct weir_bytes key = weir_bytes (json_object_iter_key (at),
-                                            json_object_iter_key_len (at));
+        struct weir_bytes key =
+            weir_bytes (json_object_iter_key (at), json_object_iter_key_len (at));
         status = key_check (key, e);
         if (status == WEIR_OK) {
             todo_add (todo, cell_make (self, shadow, key), json_object_iter_value (at));
@@ -442,8 +436,7 @@ assign_object (struct weir_edit *self, uint32_t cell, const json_t *object, stru
 }
 
 enum weir_status
-weir_edit_assign (struct weir_edit *self, uint32_t cell, const json_t *value,
-                  struct weir_error *e)
+weir_edit_assign (struct weir_edit *self, uint32_t cell, const json_t *value, struct weir_error *e)
 {
     struct todo todo = { 0 };
     enum weir_status status = WEIR_OK;
@@ -457,8 +450,8 @@ weir_edit_assign (struct weir_edit *self, uint32_t cell, const json_t *value,
             break;
         }
         if (is_scalar && self->cells[item.cell].shadow == 0) {
-            status = weir_error_set (e, WEIR_INVALID_ARGUMENT,
-                                     "name a key in it: /root/key", "a root holds an object");
+            status = weir_error_set (e, WEIR_INVALID_ARGUMENT, "name a key in it: /root/key",
+                                     "a root holds an object");
         } else if (is_scalar) {
             status = assign_scalar (self, item.cell, &scalar, e);
         } else {
@@ -584,8 +577,7 @@ weir_edit_ops (const struct weir_edit *self)
 }
 
 enum weir_status
-weir_edit_set (struct weir_edit *self, const char *path, const json_t *value,
-               struct weir_error *e)
+weir_edit_set (struct weir_edit *self, const char *path, const json_t *value, struct weir_error *e)
 {
     struct weir_path parts = { 0 };
     struct weir_edit_mark mark = weir_edit_mark (self);
@@ -646,9 +638,8 @@ weir_edit_seal (struct weir_edit *self, struct weir_bytes message, struct weir_b
         const struct weir_edit_shadow *s = &self->shadows[self->rows[i]];
         const struct weir_edit_cell *c = &self->cells[s->cell];
         bool is_root = c->shadow == 0;
-        weir_payload_put_row (payload, is_root ? WEIR_ROW_ROOT : WEIR_ROW_PATH,
-                              &weir_container_map, is_root ? 0 : self->shadows[c->shadow].row,
-                              cell_key (self, c));
+        weir_payload_put_row (payload, is_root ? WEIR_ROW_ROOT : WEIR_ROW_PATH, &weir_container_map,
+                              is_root ? 0 : self->shadows[c->shadow].row, cell_key (self, c));
     }
     weir_buf_put (payload, self->code.data, self->code.len);
     if (payload->len - start > WEIR_PAYLOAD_BYTES_MAX) {

@@ -74,7 +74,7 @@ value_pack (const struct weir_value *v, uint8_t number[8])
         return weir_bytes (number, 8);
     }
     return v->type == WEIR_VALUE_TEXT || v->type == WEIR_VALUE_BYTES ? v->bytes
-                                                                      : weir_bytes (NULL, 0);
+                                                                     : weir_bytes (NULL, 0);
 }
 
 static struct weir_value
@@ -148,7 +148,7 @@ slots_grow (struct map *m)
 static bool
 cell_has_key (const struct cell *c, struct weir_bytes key)
 {
-    return c->key_len == key.len && memcmp (c->bytes, key.data, key.len) == 0;
+    return c->key_len == key.len && (key.len == 0 || memcmp (c->bytes, key.data, key.len) == 0);
 }
 
 /* The index of the key, or UINT32_MAX; *hash is written when the map has a table. */
@@ -188,8 +188,7 @@ cell_add (struct map *m, struct weir_bytes key, uint32_t hash, size_t value_len)
     if (m->count == m->cells_cap) {
         uint32_t cap = m->cells_cap == 0 ? 4 : 2 * m->cells_cap;
         m->cells = weir_realloc (m->cells, cap * sizeof *m->cells);
-        weir_doc_count_bytes (m->head.doc,
-                              (ptrdiff_t) ((cap - m->cells_cap) * sizeof *m->cells));
+        weir_doc_count_bytes (m->head.doc, (ptrdiff_t) ((cap - m->cells_cap) * sizeof *m->cells));
         m->cells_cap = cap;
     }
     if (m->slots == NULL && m->count == LINEAR_MAX) {
@@ -268,8 +267,7 @@ loser_insert (struct map *m, struct cell *c, const struct weir_stamp *stamp,
     if (x->n_losers == x->losers_cap) {
         uint32_t cap = x->losers_cap == 0 ? 1 : 2 * x->losers_cap;
         x->losers = weir_realloc (x->losers, cap * sizeof *x->losers);
-        weir_doc_count_bytes (m->head.doc,
-                              (ptrdiff_t) ((cap - x->losers_cap) * sizeof *x->losers));
+        weir_doc_count_bytes (m->head.doc, (ptrdiff_t) ((cap - x->losers_cap) * sizeof *x->losers));
         x->losers_cap = cap;
     }
     memmove (&x->losers[at + 1], &x->losers[at], (x->n_losers - at) * sizeof *x->losers);
@@ -511,8 +509,8 @@ map_concurrent (const struct weir_container *self, struct weir_bytes part,
     values[n++] = (struct weir_concurrent){ .stamp = cell_stamp (c), .value = cell_value (c) };
     for (uint32_t k = 0; c->extra != NULL && k < c->extra->n_losers && n < max; k++) {
         const struct loser *l = &c->extra->losers[k];
-        values[n++] = (struct weir_concurrent){ .stamp = loser_stamp (l),
-                                                .value = loser_value (l) };
+        values[n++] =
+            (struct weir_concurrent){ .stamp = loser_stamp (l), .value = loser_value (l) };
     }
     return n;
 }

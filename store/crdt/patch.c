@@ -54,8 +54,7 @@ json_same (const json_t *a, const json_t *b)
         }
         struct frame *f = &frames[depth - 1];
         a = json_object_iter_value (f->at);
-        b = json_object_getn (f->b, json_object_iter_key (f->at),
-                              json_object_iter_key_len (f->at));
+        b = json_object_getn (f->b, json_object_iter_key (f->at), json_object_iter_key_len (f->at));
         f->at = json_object_iter_next ((json_t *) (uintptr_t) f->a, f->at);
         if (b == NULL) {
             return false;
@@ -220,8 +219,7 @@ step_read (struct step *s, const json_t *json, struct weir_error *e)
                         .from = json_string_value (json_object_get (json, "from")),
                         .value = json_object_get (json, "value") };
     if (!is_known (s->op)) {
-        return weir_error_set (e, WEIR_INVALID_ARGUMENT,
-                               "add, remove, replace, move, copy or test",
+        return weir_error_set (e, WEIR_INVALID_ARGUMENT, "add, remove, replace, move, copy or test",
                                "\"op\" is missing or unknown");
     }
     if (s->path == NULL) {

@@ -55,8 +55,7 @@ weir_value_read (struct weir_reader *r, struct weir_value *v)
 static bool
 is_plain_text (struct weir_bytes text)
 {
-    return text.len == 0
-           || (memchr (text.data, 0, text.len) == NULL && weir_bytes_is_utf8 (text));
+    return text.len == 0 || (memchr (text.data, 0, text.len) == NULL && weir_bytes_is_utf8 (text));
 }
 
 enum weir_status
@@ -119,15 +118,16 @@ weir_value_json (const struct weir_value *v)
     case WEIR_VALUE_DOUBLE:
         return json_real (v->number.d);
     case WEIR_VALUE_TEXT:
-        return v->bytes.len == 0 ? json_string ("")
-                                 : json_stringn_nocheck ((const char *) v->bytes.data, v->bytes.len);
+        return v->bytes.len == 0
+                   ? json_string ("")
+                   : json_stringn_nocheck ((const char *) v->bytes.data, v->bytes.len);
     default:
         weir_assert (v->type == WEIR_VALUE_BYTES);
         return bytes_json (v->bytes);
     }
 }
 
-/* Is it {"$bytes": base32}? Then *v is that. */
+/* Is it {"$bytes": base32}, written as we would? Then *v is that. */
 static bool
 bytes_from_json (struct weir_value *v, const json_t *json, struct weir_buf *scratch)
 {
@@ -138,6 +138,13 @@ bytes_from_json (struct weir_value *v, const json_t *json, struct weir_buf *scra
     struct weir_bytes base32 = weir_bytes (json_string_value (text), json_string_length (text));
     weir_buf_clear (scratch);
     if (weir_base32_get (scratch, base32) != WEIR_OK) {
+        return false;
+    }
+    struct weir_buf again = { 0 };
+    weir_base32_put (&again, weir_buf_bytes (scratch));
+    bool same = weir_bytes_equal (weir_buf_bytes (&again), base32);
+    weir_buf_fini (&again);
+    if (!same) {
         return false;
     }
     *v = (struct weir_value){ .type = WEIR_VALUE_BYTES, .bytes = weir_buf_bytes (scratch) };

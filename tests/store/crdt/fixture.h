@@ -32,8 +32,7 @@ fixture_json (const char *text)
 {
     struct weir_error e = { 0 };
     json_t *json = NULL;
-    enum weir_status status = weir_json_parse (&json, fixture_text (text), WEIR_JSON_BYTES_MAX,
-                                               &e);
+    enum weir_status status = weir_json_parse (&json, fixture_text (text), WEIR_JSON_BYTES_MAX, &e);
     if (status != WEIR_OK) {
         fail_msg ("%s: %s", text, e.what);
     }
@@ -76,16 +75,15 @@ fixture_seal (struct weir_edit *edit, struct weir_doc_entry head, struct fixture
 {
     struct weir_error e = { 0 };
     *out = (struct fixture_entry){ .entry = head };
-    assert_status (weir_edit_seal (edit, weir_bytes (NULL, 0), &out->payload, &out->entry.ops,
-                                   &e),
+    assert_status (weir_edit_seal (edit, weir_bytes (NULL, 0), &out->payload, &out->entry.ops, &e),
                    WEIR_OK, &e);
 }
 
 static inline void
 fixture_apply (struct weir_doc *doc, const struct fixture_entry *entry)
 {
-    assert_status (weir_doc_apply (doc, &entry->entry, weir_buf_bytes (&entry->payload)),
-                   WEIR_OK, NULL);
+    assert_status (weir_doc_apply (doc, &entry->entry, weir_buf_bytes (&entry->payload)), WEIR_OK,
+                   NULL);
 }
 
 /* Sets (or removes, when value is NULL) in one commit of `author`, and applies it. */

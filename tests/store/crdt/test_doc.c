@@ -192,8 +192,8 @@ test_ids_are_derived (void **state)
     for (size_t i = 0; i < 2; i++) {
         struct weir_container *top = weir_doc_top (docs[i]);
         m[i] = weir_container_child (top, fixture_text ("m"), &weir_container_map, false);
-        x[i] = weir_container_child ((struct weir_container *) (uintptr_t) m[i],
-                                     fixture_text ("x"), &weir_container_map, false);
+        x[i] = weir_container_child ((struct weir_container *) (uintptr_t) m[i], fixture_text ("x"),
+                                     &weir_container_map, false);
         assert_null (weir_container_child ((struct weir_container *) (uintptr_t) m[i],
                                            fixture_text ("none"), &weir_container_map, false));
     }
@@ -213,8 +213,8 @@ test_reading (void **state)
     struct weir_doc *doc = weir_doc_new ();
     struct weir_error e = { 0 };
     json_t *json = NULL;
-    struct fixture_entry entry = fixture_commit (doc, fixture_head (1, 1, 0, 0), "/m",
-                                                 "{\"a\":{\"b\":1},\"e\":{}}");
+    struct fixture_entry entry =
+        fixture_commit (doc, fixture_head (1, 1, 0, 0), "/m", "{\"a\":{\"b\":1},\"e\":{}}");
     assert_doc (doc, "", "{\"m\":{\"a\":{\"b\":1},\"e\":{}}}");
     assert_doc (doc, "/m/a", "{\"b\":1}");
     assert_doc (doc, "/m/a/b", "1");
@@ -232,14 +232,13 @@ test_reading (void **state)
 /* ---- losers ---- */
 
 static void
-assert_conflicts (const struct weir_doc *doc, const char *path, const char *const *wanted,
-                  size_t n)
+assert_conflicts (const struct weir_doc *doc, const char *path, const char *const *wanted, size_t n)
 {
     struct weir_doc_value values[WEIR_LOSERS_MAX + 8];
     struct weir_error e = { 0 };
     size_t count = 0;
-    assert_status (weir_doc_conflicts (doc, path, values, WEIR_LOSERS_MAX + 8, &count, &e),
-                   WEIR_OK, &e);
+    assert_status (weir_doc_conflicts (doc, path, values, WEIR_LOSERS_MAX + 8, &count, &e), WEIR_OK,
+                   &e);
     assert_int_equal (count, n);
     for (size_t i = 0; i < n; i++) {
         if (wanted[i] == NULL) {
@@ -289,8 +288,8 @@ test_losers (void **state)
     assert_status (weir_doc_conflicts (doc, "/m/k/x", &value, 1, &count, &error), WEIR_NOT_FOUND,
                    &error);
     assert_conflicts (docs[1], "/m/k/x", below, 1);
-    assert_status (weir_doc_conflicts (doc, "/m/none", &value, 1, &count, &error),
-                   WEIR_NOT_FOUND, &error);
+    assert_status (weir_doc_conflicts (doc, "/m/none", &value, 1, &count, &error), WEIR_NOT_FOUND,
+                   &error);
     assert_status (weir_doc_conflicts (doc, "/m", &value, 1, &count, &error), WEIR_INVALID_PATH,
                    &error);
     assert_status (weir_doc_conflicts (doc, "m", &value, 1, &count, &error), WEIR_INVALID_PATH,
@@ -321,9 +320,9 @@ test_many_losers_in_any_order (void **state)
     for (size_t i = 0; i < N; i++) {
         char value[64];
         struct weir_doc *doc = weir_doc_new ();
-        struct weir_doc_entry head = fixture_head ((uint8_t) (1 + i % CHAINS), (uint32_t) i,
-                                                   i / CHAINS,
-                                                   i / CHAINS * 5 + weir_rand_below (&rand, 10));
+        struct weir_doc_entry head =
+            fixture_head ((uint8_t) (1 + i % CHAINS), (uint32_t) i, i / CHAINS,
+                          i / CHAINS * 5 + weir_rand_below (&rand, 10));
         snprintf (value, sizeof value, "\"%0*zu\"", (int) weir_rand_below (&rand, 40), i);
         e[i] = fixture_commit (doc, head, "/m/k", value);
         weir_doc_destroy (&doc);
@@ -350,8 +349,7 @@ test_many_losers_in_any_order (void **state)
     struct weir_doc_value values[64];
     struct weir_error error = { 0 };
     size_t count = 0;
-    assert_status (weir_doc_conflicts (first, "/m/k", values, 64, &count, &error), WEIR_OK,
-                   &error);
+    assert_status (weir_doc_conflicts (first, "/m/k", values, 64, &count, &error), WEIR_OK, &error);
     assert_int_equal (count, WEIR_LOSERS_MAX + 1);
     for (size_t i = 0; i < count; i++) {
         json_decref (values[i].value);
@@ -376,8 +374,8 @@ test_overwriting (void **state)
             weir_buf_put_u8 (&text, 'x');
         }
         weir_buf_printf (&text, "\"");
-        struct fixture_entry e = fixture_commit (doc, fixture_head (1, (uint32_t) i, i, i),
-                                                 "/m/k", weir_buf_str (&text));
+        struct fixture_entry e = fixture_commit (doc, fixture_head (1, (uint32_t) i, i, i), "/m/k",
+                                                 weir_buf_str (&text));
         assert_doc (doc, "/m/k", weir_buf_str (&text));
         weir_buf_fini (&text);
         fixture_drop (&e);

@@ -23,7 +23,11 @@ static const struct {
     { NULL, "/m/a", "\"\\u00e9\"", 1, "{\"m\":{\"a\":\"\xc3\xa9\"}}" },
     { NULL, "/m/a", "{\"$bytes\":\"nbswy3dp\"}", 1, "{\"m\":{\"a\":{\"$bytes\":\"nbswy3dp\"}}}" },
     { NULL, "/m/a", "{\"$bytes\":\"!\"}", 2, "{\"m\":{\"a\":{\"$bytes\":\"!\"}}}" },
+    { NULL, "/m/a", "{\"$bytes\":\"NBSWY3DP\"}", 2,
+      "{\"m\":{\"a\":{\"$bytes\":\"NBSWY3DP\"}}}" }, /* not as we write it: an object */
     { NULL, "/m/", "1", 1, "{\"m\":{\"\":1}}" },
+    { NULL, "//", "1", 1, "{\"\":{\"\":1}}" },
+    { NULL, "//", "{\"\":{\"\":1}}", 3, "{\"\":{\"\":{\"\":{\"\":1}}}}" },
     { NULL, "/m/a~1b~0", "1", 1, "{\"m\":{\"a/b~\":1}}" },
     /* Maps on the way, and whole objects: a marker each. */
     { NULL, "/m/a/b/c", "1", 3, "{\"m\":{\"a\":{\"b\":{\"c\":1}}}}" },
@@ -34,6 +38,11 @@ static const struct {
     /* Setting what is there makes no op; what is there not, one. */
     { "{\"a\":1}", "/m/a", "1", 0, "{\"m\":{\"a\":1}}" },
     { "{\"a\":1}", "/m/a", "1.0", 1, "{\"m\":{\"a\":1.0}}" },
+    { "{\"a\":1.5}", "/m/a", "1.5", 0, "{\"m\":{\"a\":1.5}}" },
+    { "{\"a\":0.0}", "/m/a", "-0.0", 1, "{\"m\":{\"a\":-0.0}}" },
+    { "{\"a\":null}", "/m/a", "null", 0, "{\"m\":{\"a\":null}}" },
+    { "{\"a\":{\"$bytes\":\"ge\"}}", "/m/a", "{\"$bytes\":\"ge\"}", 0,
+      "{\"m\":{\"a\":{\"$bytes\":\"ge\"}}}" },
     { "{\"a\":1}", "/m/a", "\"1\"", 1, "{\"m\":{\"a\":\"1\"}}" },
     { "{\"a\":{\"b\":1,\"c\":2}}", "/m/a", "{\"b\":1,\"c\":2}", 0,
       "{\"m\":{\"a\":{\"b\":1,\"c\":2}}}" },
@@ -156,13 +165,13 @@ test_an_edit_sees_itself (void **state)
     struct weir_edit *edit = weir_edit_new (doc);
     struct weir_error e = { 0 };
     struct fixture_entry entry;
-    assert_status (fixture_set (edit, "/m/a/b", "1", &e), WEIR_OK, &e);  /* 2 ops */
-    assert_status (fixture_set (edit, "/m/a/b", "1", &e), WEIR_OK, &e);  /* 0 */
-    assert_status (fixture_set (edit, "/m/a/b", "2", &e), WEIR_OK, &e);  /* 1 */
-    assert_status (fixture_set (edit, "/m/a/c", "3", &e), WEIR_OK, &e);  /* 1 */
-    assert_status (weir_edit_remove (edit, "/m/a", &e), WEIR_OK, &e);    /* 3 */
+    assert_status (fixture_set (edit, "/m/a/b", "1", &e), WEIR_OK, &e); /* 2 ops */
+    assert_status (fixture_set (edit, "/m/a/b", "1", &e), WEIR_OK, &e); /* 0 */
+    assert_status (fixture_set (edit, "/m/a/b", "2", &e), WEIR_OK, &e); /* 1 */
+    assert_status (fixture_set (edit, "/m/a/c", "3", &e), WEIR_OK, &e); /* 1 */
+    assert_status (weir_edit_remove (edit, "/m/a", &e), WEIR_OK, &e);   /* 3 */
     assert_status (weir_edit_remove (edit, "/m/a", &e), WEIR_NOT_FOUND, &e);
-    assert_status (fixture_set (edit, "/m/a/d", "4", &e), WEIR_OK, &e);  /* 2 */
+    assert_status (fixture_set (edit, "/m/a/d", "4", &e), WEIR_OK, &e);     /* 2 */
     assert_status (fixture_set (edit, "/m", "{\"z\":5}", &e), WEIR_OK, &e); /* 3 */
     assert_int_equal (weir_edit_ops (edit), 12);
     assert_doc (doc, "", "{}");

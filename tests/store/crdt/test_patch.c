@@ -69,9 +69,11 @@ static const struct {
     { "[{\"op\":\"add\",\"path\":\"/new/x\",\"value\":1},"
       "{\"op\":\"test\",\"path\":\"\",\"value\":{\"m\":" START ",\"new\":{\"x\":1}}},"
       "{\"op\":\"test\",\"path\":\"/new\",\"value\":{\"x\":1}},"
-      "{\"op\":\"remove\",\"path\":\"/new\"}]", WEIR_OK, NULL },
+      "{\"op\":\"remove\",\"path\":\"/new\"}]",
+      WEIR_OK, NULL },
     { "[{\"op\":\"remove\",\"path\":\"/m/b\"},{\"op\":\"add\",\"path\":\"/m/z\",\"value\":{}},"
-      "{\"op\":\"remove\",\"path\":\"/m/b\"}]", WEIR_NOT_FOUND, NULL },
+      "{\"op\":\"remove\",\"path\":\"/m/b\"}]",
+      WEIR_NOT_FOUND, NULL },
     /* Not a patch. */
     { "{}", WEIR_INVALID_ARGUMENT, NULL },
     { "[1]", WEIR_INVALID_ARGUMENT, NULL },

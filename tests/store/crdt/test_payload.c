@@ -7,7 +7,10 @@
 #define NO_MESSAGE "\x00"
 #define ROOT_M "\x01\x04\x01m" /* one row: a root map "m" */
 
-#define BYTES(x) { (const uint8_t *) (x), sizeof (x) - 1 }
+#define BYTES(x)                                                                                   \
+    {                                                                                              \
+        (const uint8_t *) (x), sizeof (x) - 1                                                      \
+    }
 
 static const struct {
     struct weir_bytes payload;
@@ -103,8 +106,12 @@ test_bytes_are_pinned (void **state)
     struct weir_error e = { 0 };
     struct weir_buf payload = { 0 };
     uint32_t ops = 0;
-    static const uint8_t wanted[] = "\x01\x03why\x02" "\x04\x01m" "\x05\x00\x01n"
-                                    "\x00\x01n\x07\x01" "\x10\x01k\x05\x02hi" "\x11\x01k"
+    static const uint8_t wanted[] = "\x01\x03why\x02"
+                                    "\x04\x01m"
+                                    "\x05\x00\x01n"
+                                    "\x00\x01n\x07\x01"
+                                    "\x10\x01k\x05\x02hi"
+                                    "\x11\x01k"
                                     "\x10\x01i\x03\x03";
     assert_status (fixture_set (edit, "/m/n/k", "\"hi\"", &e), WEIR_OK, &e);
     assert_status (weir_edit_remove (edit, "/m/n/k", &e), WEIR_OK, &e);
