@@ -152,8 +152,8 @@ load_told (struct compare *c, const struct weir_told_row *told)
         c->waiting++;
         c->waiting_count = row->count;
     }
-    size_t n = told->n_samples < WEIR_VECTOR_SAMPLES_MAX ? told->n_samples
-                                                         : WEIR_VECTOR_SAMPLES_MAX;
+    size_t n =
+        told->n_samples < WEIR_VECTOR_SAMPLES_MAX ? told->n_samples : WEIR_VECTOR_SAMPLES_MAX;
     for (size_t i = 0; i < n; i++) {
         if (find_in_chain (c, &told->samples[i].id, &row->chain, &seq, &held)) {
             cover_point (c, &told->samples[i].id, seq);
@@ -247,11 +247,10 @@ weir_vector_compare (const struct weir_vector *ours, const struct weir_told_row 
     size_t t = 0;
     while (at < ours->count || t < n_told) {
         int order = at == ours->count ? 1
-                    : t == n_told     ? -1
-                                      : weir_chain_compare (&ours->rows[at].chain,
-                                                            &sorted[t]->row.chain);
-        const struct weir_chain *chain = order <= 0 ? &ours->rows[at].chain
-                                                    : &sorted[t]->row.chain;
+                    : t == n_told
+                        ? -1
+                        : weir_chain_compare (&ours->rows[at].chain, &sorted[t]->row.chain);
+        const struct weir_chain *chain = order <= 0 ? &ours->rows[at].chain : &sorted[t]->row.chain;
         size_t end = at;
         while (end < ours->count && weir_chain_compare (&ours->rows[end].chain, chain) == 0) {
             end++;

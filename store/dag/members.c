@@ -76,8 +76,7 @@ device_of (struct weir_members *self, const struct weir_id *id)
     if (number != 0) {
         return number - 1;
     }
-    weir_grow (&self->devices, &self->devices_cap, self->n_devices + 1,
-               sizeof self->devices[0]);
+    weir_grow (&self->devices, &self->devices_cap, self->n_devices + 1, sizeof self->devices[0]);
     self->devices[self->n_devices++] = (struct weir_device){ .id = *id };
     number_put (self->device_by_id, id, self->n_devices);
     return (uint32_t) self->n_devices - 1;
@@ -90,8 +89,7 @@ add_change (struct weir_members *self, uint32_t ordinal, uint32_t view,
 {
     uint32_t device = device_of (self, &change->device);
     bool lowering = ordinal > 0 && right < weir_members_right_of (self, view, device);
-    weir_grow (&self->changes, &self->changes_cap, self->n_changes + 1,
-               sizeof self->changes[0]);
+    weir_grow (&self->changes, &self->changes_cap, self->n_changes + 1, sizeof self->changes[0]);
     self->changes[self->n_changes] = (struct weir_settings_change){
         .device = device,
         .entry = ordinal,
@@ -141,21 +139,18 @@ weir_members_add (struct weir_members *self, const struct weir_id *entry,
         .view = view,
         .device = author,
         .decoded = settings != NULL,
-        .stored = ordinal == 0 ||
-                  weir_members_right_of (self, view, author) == WEIR_RIGHT_ADMIN,
+        .stored = ordinal == 0 || weir_members_right_of (self, view, author) == WEIR_RIGHT_ADMIN,
         .change = (uint32_t) self->n_changes,
     };
     if (settings != NULL) {
-        e.database_name = settings->database_name[0] == '\0'
-                              ? NULL
-                              : weir_strdup (settings->database_name);
+        e.database_name =
+            settings->database_name[0] == '\0' ? NULL : weir_strdup (settings->database_name);
         e.entry_version_max = settings->entry_version_max;
         e.codec_max = settings->codec_max;
     }
     add_changes (self, ordinal, view, &chain->author, settings);
     e.n_changes = (uint32_t) self->n_changes - e.change;
-    weir_grow (&self->entries, &self->entries_cap, self->n_entries + 1,
-               sizeof self->entries[0]);
+    weir_grow (&self->entries, &self->entries_cap, self->n_entries + 1, sizeof self->entries[0]);
     self->entries[self->n_entries++] = e;
     numbers_add (&self->devices[author].entries, ordinal);
     number_put (self->entry_by_id, entry, self->n_entries);
@@ -210,8 +205,8 @@ weir_members_database_name (struct weir_members *self, uint32_t view)
     const struct weir_judged *j = weir_members_judge (self, view);
     uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < j->n_entries; i++) {
-        if (j->effective[i] && self->entries[i].database_name != NULL &&
-            (best == UINT32_MAX || weir_members_order (self, best, i) < 0)) {
+        if (j->effective[i] && self->entries[i].database_name != NULL
+            && (best == UINT32_MAX || weir_members_order (self, best, i) < 0)) {
             best = i;
         }
     }
@@ -228,9 +223,8 @@ weir_members_limits (struct weir_members *self, uint32_t view, uint8_t *entry_ve
     for (uint32_t i = 0; i < j->n_entries; i++) {
         const struct weir_settings_entry *e = &self->entries[i];
         if (j->effective[i]) {
-            *entry_version_max = e->entry_version_max > *entry_version_max
-                                     ? e->entry_version_max
-                                     : *entry_version_max;
+            *entry_version_max = e->entry_version_max > *entry_version_max ? e->entry_version_max
+                                                                           : *entry_version_max;
             *codec_max = e->codec_max > *codec_max ? e->codec_max : *codec_max;
         }
     }
@@ -242,8 +236,8 @@ weir_members_limits (struct weir_members *self, uint32_t view, uint8_t *entry_ve
 static bool
 is_later (const struct weir_members *self, uint32_t a, uint32_t b)
 {
-    return a == UINT32_MAX ||
-           weir_members_order (self, self->changes[a].entry, self->changes[b].entry) < 0;
+    return a == UINT32_MAX
+           || weir_members_order (self, self->changes[a].entry, self->changes[b].entry) < 0;
 }
 
 static uint32_t
@@ -265,8 +259,8 @@ cause_of (const struct weir_members *self, const struct weir_judged *j, uint32_t
     uint32_t lowering = UINT32_MAX;
     for (size_t i = 0; i < device->changes.count; i++) {
         uint32_t change = device->changes.items[i];
-        if (change >= j->n_changes || !j->applied[change] ||
-            self->changes[change].right != (uint8_t) right) {
+        if (change >= j->n_changes || !j->applied[change]
+            || self->changes[change].right != (uint8_t) right) {
             continue;
         }
         if (self->changes[change].lowering) {
@@ -293,9 +287,9 @@ describe (struct weir_members *self, const struct weir_judged *j, uint32_t numbe
             continue;
         }
         const struct weir_settings_change *c = &self->changes[change];
-        bool counts = !c->lowering &&
-                      (right == WEIR_RIGHT_NONE ||
-                       weir_members_worth (self, j, number, i) > WEIR_RIGHT_NONE);
+        bool counts = !c->lowering
+                      && (right == WEIR_RIGHT_NONE
+                          || weir_members_worth (self, j, number, i) > WEIR_RIGHT_NONE);
         if (counts && rank_of (self, j, change) < rank) {
             rank = rank_of (self, j, change);
         }
@@ -372,8 +366,8 @@ weir_members_may_change (struct weir_members *self, uint32_t view, const struct 
     if (own < WEIR_RIGHT_ADMIN) {
         return weir_error_set (e, WEIR_NOT_ALLOWED, NULL, "only an admin changes members");
     }
-    if ((unsigned) change->right >= WEIR_RIGHT_COUNT || weir_id_is_zero (&change->device) ||
-        !weir_settings_name_is_good (change->name)) {
+    if ((unsigned) change->right >= WEIR_RIGHT_COUNT || weir_id_is_zero (&change->device)
+        || !weir_settings_name_is_good (change->name)) {
         return weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
                                "not a right, a device or a name that members can have");
     }
@@ -385,8 +379,8 @@ weir_members_may_change (struct weir_members *self, uint32_t view, const struct 
     if (change->right == WEIR_RIGHT_NONE) {
         return weir_error_set (e, WEIR_NOT_FOUND, NULL, "the device is not a member");
     }
-    if (has == WEIR_RIGHT_NONE && self->n_devices >= WEIR_MEMBERS_MAX &&
-        number_get (self->device_by_id, &change->device) == 0) {
+    if (has == WEIR_RIGHT_NONE && self->n_devices >= WEIR_MEMBERS_MAX
+        && number_get (self->device_by_id, &change->device) == 0) {
         return weir_error_set (e, WEIR_LIMIT, NULL, "a database has at most %u members",
                                WEIR_MEMBERS_MAX);
     }

@@ -13,7 +13,7 @@
 #include "store/dag/entry.h"
 
 enum weir_right {
-    WEIR_RIGHT_NONE = 0, /* not a member, or removed */
+    WEIR_RIGHT_NONE = 0,  /* not a member, or removed */
     WEIR_RIGHT_CARRY = 1, /* hold and forward */
     WEIR_RIGHT_READ = 2,
     WEIR_RIGHT_WRITE = 3,
@@ -26,7 +26,7 @@ WEIR_MUST enum weir_status weir_right_parse (enum weir_right *out, const char *n
 /* One change a settings entry makes. */
 struct weir_member_change {
     struct weir_id device;
-    enum weir_right right; /* WEIR_RIGHT_NONE removes */
+    enum weir_right right;              /* WEIR_RIGHT_NONE removes */
     char name[WEIR_NAME_BYTES_MAX + 1]; /* what people call the device; may be "" */
 };
 
@@ -34,9 +34,9 @@ struct weir_member_change {
 #define WEIR_CODEC_SETTINGS 0x02u
 #define WEIR_SETTINGS_CHANGES_MAX 256u
 struct weir_settings {
-    uint8_t random[32]; /* genesis only: makes the id unique */
+    uint8_t random[32];                          /* genesis only: makes the id unique */
     char database_name[WEIR_NAME_BYTES_MAX + 1]; /* "": as it was */
-    uint8_t entry_version_max; /* highest that writers may use; 0: as it was */
+    uint8_t entry_version_max;                   /* highest that writers may use; 0: as it was */
     uint8_t codec_max;
     size_t n_changes;
     struct weir_member_change *changes; /* in the arena, or the caller's */

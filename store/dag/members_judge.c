@@ -56,9 +56,9 @@ is_taken (const struct weir_members *self, const struct weir_judged *j,
             continue;
         }
         const struct weir_settings_change *l = &self->changes[change];
-        if (l->right < (uint8_t) right && weir_members_view_has (at->past, l->entry) &&
-            judged_before (self, j, l, at->level) &&
-            !weir_members_is_past (self, l->entry, g->entry)) {
+        if (l->right < (uint8_t) right && weir_members_view_has (at->past, l->entry)
+            && judged_before (self, j, l, at->level)
+            && !weir_members_is_past (self, l->entry, g->entry)) {
             return true;
         }
     }
@@ -85,9 +85,9 @@ is_supported (const struct weir_members *self, const struct weir_judged *j, uint
             continue;
         }
         const struct weir_settings_change *g = &self->changes[change];
-        if (g->right == WEIR_RIGHT_ADMIN && weir_members_view_has (at->past, g->entry) &&
-            grant_level (self, j, g) == at->level - 1 &&
-            !is_taken (self, j, device, i, at, WEIR_RIGHT_ADMIN)) {
+        if (g->right == WEIR_RIGHT_ADMIN && weir_members_view_has (at->past, g->entry)
+            && grant_level (self, j, g) == at->level - 1
+            && !is_taken (self, j, device, i, at, WEIR_RIGHT_ADMIN)) {
             return true;
         }
     }
@@ -96,8 +96,7 @@ is_supported (const struct weir_members *self, const struct weir_judged *j, uint
 
 /* Step 2: by lesser levels, or by its author's own (`own`) lowerings. */
 static bool
-is_voided (const struct weir_members *self, const struct weir_judged *j, uint32_t ordinal,
-           bool own)
+is_voided (const struct weir_members *self, const struct weir_judged *j, uint32_t ordinal, bool own)
 {
     const struct weir_settings_entry *entry = &self->entries[ordinal];
     const struct weir_device *device = &self->devices[entry->device];
@@ -107,10 +106,10 @@ is_voided (const struct weir_members *self, const struct weir_judged *j, uint32_
             continue;
         }
         const struct weir_settings_change *l = &self->changes[change];
-        if (is_own (self, l) == own && l->entry != ordinal &&
-            judged_before (self, j, l, j->levels[ordinal]) &&
-            !weir_members_is_past (self, l->entry, ordinal) &&
-            !weir_members_is_past (self, ordinal, l->entry)) {
+        if (is_own (self, l) == own && l->entry != ordinal
+            && judged_before (self, j, l, j->levels[ordinal])
+            && !weir_members_is_past (self, l->entry, ordinal)
+            && !weir_members_is_past (self, ordinal, l->entry)) {
             return true;
         }
     }
@@ -130,8 +129,8 @@ may_lower (const struct weir_members *self, const struct weir_judged *j, uint32_
         }
         const struct weir_settings_change *g = &self->changes[change];
         bool behind = at->entry != UINT32_MAX && weir_members_is_past (self, at->entry, g->entry);
-        if (!behind && grant_level (self, j, g) < at->level &&
-            !is_taken (self, j, d, i, at, WEIR_RIGHT_CARRY)) {
+        if (!behind && grant_level (self, j, g) < at->level
+            && !is_taken (self, j, d, i, at, WEIR_RIGHT_CARRY)) {
             return false;
         }
     }
@@ -205,8 +204,8 @@ hear_author (struct court *c, uint32_t device, int32_t level)
     const struct weir_numbers *written = &self->devices[device].entries;
     for (size_t i = 0; i < written->count; i++) {
         uint32_t ordinal = written->items[i];
-        if (!weir_members_view_has (c->view, ordinal) || !self->entries[ordinal].stored ||
-            c->j->levels[ordinal] != WEIR_LEVEL_NONE) {
+        if (!weir_members_view_has (c->view, ordinal) || !self->entries[ordinal].stored
+            || c->j->levels[ordinal] != WEIR_LEVEL_NONE) {
             continue;
         }
         struct place at = { self->views[self->entries[ordinal].view], ordinal, level };
@@ -234,8 +233,8 @@ call_authors (struct court *c)
         const struct weir_settings_entry *entry = &self->entries[c->entries.items[i]];
         for (uint32_t n = entry->change; n < entry->change + entry->n_changes; n++) {
             uint32_t device = self->changes[n].device;
-            if (c->j->applied[n] && self->changes[n].right == WEIR_RIGHT_ADMIN &&
-                !c->is_author[device]) {
+            if (c->j->applied[n] && self->changes[n].right == WEIR_RIGHT_ADMIN
+                && !c->is_author[device]) {
                 c->is_author[device] = 1;
                 numbers_add (&c->authors, device);
             }
@@ -299,13 +298,13 @@ least_level (const struct weir_members *self, const struct weir_judged *j, uint3
     const struct weir_device *device = &self->devices[author];
     for (size_t i = 0; i < device->changes.count; i++) {
         uint32_t change = device->changes.items[i];
-        if (!is_grant (self, j, change) || self->changes[change].right != WEIR_RIGHT_ADMIN ||
-            !weir_members_view_has (at.past, self->changes[change].entry)) {
+        if (!is_grant (self, j, change) || self->changes[change].right != WEIR_RIGHT_ADMIN
+            || !weir_members_view_has (at.past, self->changes[change].entry)) {
             continue;
         }
         at.level = grant_level (self, j, &self->changes[change]) + 1;
-        if ((best == WEIR_LEVEL_NONE || at.level < best) &&
-            !is_taken (self, j, device, i, &at, WEIR_RIGHT_ADMIN)) {
+        if ((best == WEIR_LEVEL_NONE || at.level < best)
+            && !is_taken (self, j, device, i, &at, WEIR_RIGHT_ADMIN)) {
             best = at.level;
         }
     }
@@ -366,8 +365,8 @@ make_room (struct weir_members *self, const struct weir_judged *spare)
         if (self->kept[i] == NULL) {
             return &self->kept[i];
         }
-        if (self->kept[i] != spare && (oldest == WEIR_JUDGED_KEPT ||
-                                       self->kept[i]->used < self->kept[oldest]->used)) {
+        if (self->kept[i] != spare
+            && (oldest == WEIR_JUDGED_KEPT || self->kept[i]->used < self->kept[oldest]->used)) {
             oldest = i;
         }
     }
@@ -429,8 +428,8 @@ weir_members_worth (const struct weir_members *self, const struct weir_judged *j
     for (size_t n = 1; n < changes->count && worth > WEIR_RIGHT_NONE; n++) {
         uint32_t change = changes->items[(index + n) % changes->count];
         const struct weir_settings_change *l = &self->changes[change];
-        if (is_lowering (self, j, change) && l->right < worth &&
-            !weir_members_is_past (self, l->entry, g->entry)) {
+        if (is_lowering (self, j, change) && l->right < worth
+            && !weir_members_is_past (self, l->entry, g->entry)) {
             worth = l->right;
         }
     }
@@ -461,8 +460,7 @@ weir_members_right_of (struct weir_members *self, uint32_t view, uint32_t device
 }
 
 bool
-weir_members_may_lower (struct weir_members *self, uint32_t view, uint32_t author,
-                        uint32_t device)
+weir_members_may_lower (struct weir_members *self, uint32_t view, uint32_t author, uint32_t device)
 {
     const struct weir_judged *j = weir_members_judge (self, view);
     struct place at = { .past = self->views[view], .entry = UINT32_MAX };

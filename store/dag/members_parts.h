@@ -60,11 +60,11 @@ struct weir_settings_change {
 struct weir_settings_entry {
     struct weir_id id;
     struct weir_chain chain;
-    uint32_t view;    /* its past */
-    uint32_t device;  /* its author */
+    uint32_t view;   /* its past */
+    uint32_t device; /* its author */
     bool decoded;
-    bool stored;      /* the author was admin there */
-    uint32_t change;  /* the first of its changes */
+    bool stored;     /* the author was admin there */
+    uint32_t change; /* the first of its changes */
     uint32_t n_changes;
     char *database_name;
     uint8_t entry_version_max;
@@ -99,11 +99,11 @@ struct weir_judged {
 
 struct weir_view {
     uint32_t number;
-    uint32_t count;      /* entries in it */
-    uint32_t n_heads;    /* its maximal entries, sorted */
+    uint32_t count;   /* entries in it */
+    uint32_t n_heads; /* its maximal entries, sorted */
     uint32_t *heads;
     size_t n_words;
-    uint64_t *words;     /* by ordinal */
+    uint64_t *words;            /* by ordinal */
     struct weir_judged *judged; /* or NULL */
 };
 

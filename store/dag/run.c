@@ -91,9 +91,9 @@ weir_run_clock_delta (uint64_t from_ms, uint64_t to_ms)
 size_t
 weir_run_head_bytes (const struct weir_run *run)
 {
-    return 2 + WEIR_ID_BYTES + 8 + weir_run_varint_bytes (run->seq) +
-           (run->seq == 0 ? 0 : WEIR_ID_BYTES) + 1 + (size_t) run->n_deps * WEIR_ID_BYTES +
-           weir_run_varint_bytes (run->count);
+    return 2 + WEIR_ID_BYTES + 8 + weir_run_varint_bytes (run->seq)
+           + (run->seq == 0 ? 0 : WEIR_ID_BYTES) + 1 + (size_t) run->n_deps * WEIR_ID_BYTES
+           + weir_run_varint_bytes (run->count);
 }
 
 void
@@ -146,9 +146,9 @@ scan_head (struct cursor *c, struct weir_run *run)
         take_id (c, &run->deps[i]);
     }
     uint64_t count = take_varint (c);
-    if (c->status == WEIR_OK &&
-        (count == 0 || count > WEIR_RUN_ENTRIES_MAX || run->seq > UINT64_MAX - count ||
-         (count > 1 && weir_run_kind_is_alone (run->kind)))) {
+    if (c->status == WEIR_OK
+        && (count == 0 || count > WEIR_RUN_ENTRIES_MAX || run->seq > UINT64_MAX - count
+            || (count > 1 && weir_run_kind_is_alone (run->kind)))) {
         c->status = WEIR_BAD_RUN;
     }
     run->count = c->status == WEIR_OK ? (uint32_t) count : 0;
@@ -193,8 +193,8 @@ scan_records (struct cursor *c, const struct weir_run *run)
         if (i == 0 && c->status == WEIR_OK) {
             counted -= weir_run_varint_bytes (weir_run_clock_delta (0, entry.clock_ms));
         }
-        if ((run->count > 1 && counted > WEIR_RUN_BYTES_MAX) ||
-            (entry.ops != 0 && run->kind != WEIR_ENTRY_DATA)) {
+        if ((run->count > 1 && counted > WEIR_RUN_BYTES_MAX)
+            || (entry.ops != 0 && run->kind != WEIR_ENTRY_DATA)) {
             c->status = WEIR_BAD_RUN;
         }
         clock_ms = entry.clock_ms;
@@ -363,24 +363,24 @@ static size_t
 counted_records (const struct weir_run *run)
 {
     uint64_t clock = weir_run_clock_delta (0, run->entries[0].clock_ms);
-    return run->bytes.len - weir_run_head_bytes (run) - WEIR_SIGNATURE_BYTES -
-           weir_run_varint_bytes (clock);
+    return run->bytes.len - weir_run_head_bytes (run) - WEIR_SIGNATURE_BYTES
+           - weir_run_varint_bytes (clock);
 }
 
 bool
 weir_run_can_join (const struct weir_run *a, const struct weir_run *b)
 {
-    if (a->kind != b->kind || weir_run_kind_is_alone (a->kind) || b->n_deps != 0 ||
-        weir_chain_compare (&a->chain, &b->chain) != 0 || b->seq != a->seq + a->count ||
-        !weir_id_equal (&b->prev, weir_run_tip (a)) ||
-        a->count + b->count > WEIR_RUN_ENTRIES_MAX) {
+    if (a->kind != b->kind || weir_run_kind_is_alone (a->kind) || b->n_deps != 0
+        || weir_chain_compare (&a->chain, &b->chain) != 0 || b->seq != a->seq + a->count
+        || !weir_id_equal (&b->prev, weir_run_tip (a))
+        || a->count + b->count > WEIR_RUN_ENTRIES_MAX) {
         return false;
     }
-    uint64_t seam = weir_run_clock_delta (a->entries[a->count - 1].clock_ms,
-                                          b->entries[0].clock_ms);
-    return WEIR_RUN_COUNTED_HEAD + counted_records (a) + counted_records (b) +
-               weir_run_varint_bytes (seam) <=
-           WEIR_RUN_BYTES_MAX;
+    uint64_t seam =
+        weir_run_clock_delta (a->entries[a->count - 1].clock_ms, b->entries[0].clock_ms);
+    return WEIR_RUN_COUNTED_HEAD + counted_records (a) + counted_records (b)
+               + weir_run_varint_bytes (seam)
+           <= WEIR_RUN_BYTES_MAX;
 }
 
 void

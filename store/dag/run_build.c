@@ -32,13 +32,12 @@ set_deps (struct weir_run *head, const struct weir_id *deps, size_t n_deps)
         while (at < head->n_deps && weir_id_compare (&head->deps[at], &deps[i]) < 0) {
             at++;
         }
-        if ((at < head->n_deps && weir_id_equal (&head->deps[at], &deps[i])) ||
-            (head->seq > 0 && weir_id_equal (&head->prev, &deps[i]))) {
+        if ((at < head->n_deps && weir_id_equal (&head->deps[at], &deps[i]))
+            || (head->seq > 0 && weir_id_equal (&head->prev, &deps[i]))) {
             continue;
         }
         weir_assert (head->n_deps < WEIR_ENTRY_DEPS_MAX);
-        memmove (&head->deps[at + 1], &head->deps[at],
-                 (head->n_deps - at) * sizeof head->deps[0]);
+        memmove (&head->deps[at + 1], &head->deps[at], (head->n_deps - at) * sizeof head->deps[0]);
         head->deps[at] = deps[i];
         head->n_deps++;
     }
@@ -69,9 +68,9 @@ weir_run_has_room (const struct weir_run_builder *b, size_t payload_bytes)
     if (b->head.count == 0) {
         return true;
     }
-    return !weir_run_kind_is_alone (b->head.kind) && b->head.count < WEIR_RUN_ENTRIES_MAX &&
-           WEIR_RUN_COUNTED_HEAD + b->records.len + RECORD_NUMBERS_MAX + payload_bytes <=
-               WEIR_RUN_BYTES_MAX;
+    return !weir_run_kind_is_alone (b->head.kind) && b->head.count < WEIR_RUN_ENTRIES_MAX
+           && WEIR_RUN_COUNTED_HEAD + b->records.len + RECORD_NUMBERS_MAX + payload_bytes
+                  <= WEIR_RUN_BYTES_MAX;
 }
 
 void

@@ -10,9 +10,9 @@
 /* A run of two or more entries is at most WEIR_RUN_BYTES_MAX, counted with the largest head,
  * the signature, and ten bytes for the first clock: format, kind, author, lane, seq, prev, deps,
  * count. So counted, no cut of a run is larger than the run. */
-#define WEIR_RUN_COUNTED_HEAD                                                                     \
-    (1u + 1u + 32u + 8u + 10u + 32u + 1u + WEIR_ENTRY_DEPS_MAX * 32u + 2u +                       \
-     WEIR_SIGNATURE_BYTES + 10u)
+#define WEIR_RUN_COUNTED_HEAD                                                                      \
+    (1u + 1u + 32u + 8u + 10u + 32u + 1u + WEIR_ENTRY_DEPS_MAX * 32u + 2u + WEIR_SIGNATURE_BYTES   \
+     + 10u)
 
 size_t weir_run_varint_bytes (uint64_t value);
 /* The zigzag form of to - from. */

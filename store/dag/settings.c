@@ -94,9 +94,9 @@ read_changes (struct weir_settings *s, struct weir_reader *r)
         struct weir_member_change *change = &s->changes[i];
         struct weir_bytes device = weir_read_bytes (r, WEIR_ID_BYTES);
         uint8_t right = weir_read_u8 (r);
-        if (r->bad || weir_id_from_bytes (&change->device, device) != WEIR_OK ||
-            weir_id_is_zero (&change->device) || right >= WEIR_RIGHT_COUNT ||
-            !read_name (change->name, r)) {
+        if (r->bad || weir_id_from_bytes (&change->device, device) != WEIR_OK
+            || weir_id_is_zero (&change->device) || right >= WEIR_RIGHT_COUNT
+            || !read_name (change->name, r)) {
             return false;
         }
         change->right = (enum weir_right) right;
@@ -132,8 +132,7 @@ weir_settings_get (struct weir_settings *s, struct weir_arena *arena, struct wei
     got.codec_max = weir_read_u8 (&r);
     uint64_t n = weir_read_varint (&r);
     /* Each takes at least an id, a right and an empty name: a count cannot promise more. */
-    if (r.bad || n > WEIR_SETTINGS_CHANGES_MAX ||
-        n > weir_reader_left (&r) / (WEIR_ID_BYTES + 2)) {
+    if (r.bad || n > WEIR_SETTINGS_CHANGES_MAX || n > weir_reader_left (&r) / (WEIR_ID_BYTES + 2)) {
         return WEIR_BAD_PAYLOAD;
     }
     got.n_changes = (size_t) n;

@@ -61,8 +61,8 @@ weir_vector_equal (const struct weir_vector *a, const struct weir_vector *b)
         return false;
     }
     for (size_t i = 0; i < a->count; i++) {
-        if (row_compare (&a->rows[i], &b->rows[i].chain, &b->rows[i].tip) != 0 ||
-            a->rows[i].count != b->rows[i].count) {
+        if (row_compare (&a->rows[i], &b->rows[i].chain, &b->rows[i].tip) != 0
+            || a->rows[i].count != b->rows[i].count) {
             return false;
         }
     }
@@ -96,8 +96,7 @@ weir_vector_advance (struct weir_vector *v, const struct weir_id *from, const st
     }
     /* A chain of one tip stays where it is, which is what a busy writer does all day. */
     bool after = at == 0 || row_compare (&v->rows[at - 1], &row->chain, &row->tip) < 0;
-    bool before = at + 1 == v->count ||
-                  row_compare (&v->rows[at + 1], &row->chain, &row->tip) > 0;
+    bool before = at + 1 == v->count || row_compare (&v->rows[at + 1], &row->chain, &row->tip) > 0;
     if (after && before) {
         v->rows[at] = *row;
         return;
@@ -166,9 +165,9 @@ weir_ranges_add (struct weir_ranges *r, const struct weir_range *range,
                  const struct weir_id *prev_tip)
 {
     struct weir_range *last = r->count > 0 ? &r->items[r->count - 1] : NULL;
-    if (last != NULL && last->to_seq == range->from_seq && !weir_id_is_zero (prev_tip) &&
-        weir_id_equal (&last->tip, prev_tip) &&
-        weir_chain_compare (&last->chain, &range->chain) == 0) {
+    if (last != NULL && last->to_seq == range->from_seq && !weir_id_is_zero (prev_tip)
+        && weir_id_equal (&last->tip, prev_tip)
+        && weir_chain_compare (&last->chain, &range->chain) == 0) {
         last->to_seq = range->to_seq;
         last->tip = range->tip;
         return;

@@ -30,8 +30,7 @@ void weir_vector_advance (struct weir_vector *v, const struct weir_id *from,
                           const struct weir_row *row);
 /* The row with that tip, or NULL. */
 const struct weir_row *weir_vector_find (const struct weir_vector *v,
-                                         const struct weir_chain *chain,
-                                         const struct weir_id *tip);
+                                         const struct weir_chain *chain, const struct weir_id *tip);
 /* The rows of one chain: *count of them from the result on (NULL when none). */
 const struct weir_row *weir_vector_chain (const struct weir_vector *v,
                                           const struct weir_chain *chain, size_t *count);

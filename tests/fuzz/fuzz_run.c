@@ -33,8 +33,8 @@ decode (struct weir_run *run, size_t arena, struct weir_bytes bytes, size_t *use
     struct weir_id database = fuzz_database ();
     struct weir_error e = { .status = WEIR_OK };
     weir_arena_reset (arena_number (arena));
-    enum weir_status status = weir_run_decode (run, arena_number (arena), &database, bytes, used,
-                                               &e);
+    enum weir_status status =
+        weir_run_decode (run, arena_number (arena), &database, bytes, used, &e);
     weir_assert (status == e.status);
     return status == WEIR_OK;
 }

@@ -24,6 +24,14 @@ fixture_identity (uint8_t number)
     return k;
 }
 
+/* Copies text into an array that holds it. */
+#define fixture_copy(array, text)                                                                  \
+    do {                                                                                           \
+        size_t fixture_len = strlen (text) + 1;                                                    \
+        assert_true (fixture_len <= sizeof (array));                                               \
+        memcpy (array, text, fixture_len);                                                         \
+    } while (0)
+
 /* An id that sorts by `number`. */
 static inline struct weir_id
 fixture_id (uint32_t number)

@@ -100,7 +100,7 @@ replica_add (struct replica *r, uint32_t number)
     struct weir_settings s = { .n_changes = e->n_changes, .changes = changes };
     s.entry_version_max = (uint8_t) (number + 1);
     if (e->database_name != NULL) {
-        strcpy (s.database_name, e->database_name);
+        fixture_copy (s.database_name, e->database_name);
     }
     for (size_t i = 0; i < e->n_changes; i++) {
         changes[i].device = lab_device (e->changes[i].device);
@@ -110,8 +110,7 @@ replica_add (struct replica *r, uint32_t number)
     struct weir_id id = lab_entry_id (number);
     struct weir_chain chain = { lab_device (e->author), e->lane };
     uint32_t view = replica_view (r, e->past);
-    r->ordinals[number] = weir_members_add (r->members, &id, &chain, view,
-                                            e->broken ? NULL : &s);
+    r->ordinals[number] = weir_members_add (r->members, &id, &chain, view, e->broken ? NULL : &s);
 }
 
 /* Adds in a random order that keeps pasts first, the genesis before all; in the order of the plan

@@ -144,15 +144,15 @@ tell (struct side *from, struct side *to)
 {
     size_t n = from->vector.count;
     struct weir_told_row *told = weir_alloc ((n + 1) * sizeof told[0]);
-    struct weir_sample *samples = weir_alloc ((n + 1) * WEIR_VECTOR_SAMPLES_MAX *
-                                              sizeof samples[0]);
+    struct weir_sample *samples =
+        weir_alloc ((n + 1) * WEIR_VECTOR_SAMPLES_MAX * sizeof samples[0]);
     for (size_t i = 0; i < n; i++) {
         const struct weir_row *row = &from->vector.rows[n - 1 - i]; /* order does not matter */
         told[i].row = *row;
         told[i].samples = samples + i * WEIR_VECTOR_SAMPLES_MAX;
         if (weir_vector_find (&from->unknown, &row->chain, &row->tip) != NULL) {
-            told[i].n_samples = weir_vector_samples (row, &from->store, told[i].samples,
-                                                     WEIR_VECTOR_SAMPLES_MAX);
+            told[i].n_samples =
+                weir_vector_samples (row, &from->store, told[i].samples, WEIR_VECTOR_SAMPLES_MAX);
         }
     }
     weir_ranges_clear (&to->lacks);
@@ -192,8 +192,8 @@ excess_allowed (const struct side *to, const struct side *from, uint32_t tip)
     for (size_t i = 0; i < to->vector.count; i++) {
         const struct weir_row *row = &to->vector.rows[i];
         uint32_t other = lookup (to->u, &row->tip);
-        if (weir_chain_compare (&row->chain, &to->u->entries[tip].chain) == 0 &&
-            !from->held[other]) {
+        if (weir_chain_compare (&row->chain, &to->u->entries[tip].chain) == 0
+            && !from->held[other]) {
             uint64_t d = distance (to->u, other, tip);
             most = d > most ? d : most;
         }
@@ -468,8 +468,7 @@ static uint64_t
 absurd_number (struct weir_rand *r)
 {
     const uint64_t numbers[] = { 0, 1, 2, 50, UINT64_MAX, UINT64_MAX - 1, 1ull << 63 };
-    return weir_rand_below (r, 2) == 0 ? weir_rand_below (r, 60)
-                                       : numbers[weir_rand_below (r, 7)];
+    return weir_rand_below (r, 2) == 0 ? weir_rand_below (r, 60) : numbers[weir_rand_below (r, 7)];
 }
 
 static void
@@ -516,8 +515,8 @@ test_absurd_rows (void **state)
             }
         }
         for (size_t i = 0; i < a.unknown.count; i++) {
-            assert_non_null (weir_vector_find (&a.vector, &a.unknown.rows[i].chain,
-                                               &a.unknown.rows[i].tip));
+            assert_non_null (
+                weir_vector_find (&a.vector, &a.unknown.rows[i].chain, &a.unknown.rows[i].tip));
         }
         side_fini (&a);
     }
@@ -529,12 +528,9 @@ main (void)
 {
     weir_crypto_init ();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_two_sides_converge),
-        cmocka_unit_test (test_plain_extension),
-        cmocka_unit_test (test_unknown_chains),
-        cmocka_unit_test (test_samples),
-        cmocka_unit_test (test_a_store_that_fails),
-        cmocka_unit_test (test_absurd_rows),
+        cmocka_unit_test (test_two_sides_converge), cmocka_unit_test (test_plain_extension),
+        cmocka_unit_test (test_unknown_chains),     cmocka_unit_test (test_samples),
+        cmocka_unit_test (test_a_store_that_fails), cmocka_unit_test (test_absurd_rows),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -82,8 +82,7 @@ test_run_seeds (void **state)
         struct weir_buf seed = { 0 };
         struct weir_run_builder b;
         weir_run_builder_init (&b);
-        put_run (&seed, &b, rows[i].kind, rows[i].seq, rows[i].count, rows[i].size,
-                 rows[i].n_deps);
+        put_run (&seed, &b, rows[i].kind, rows[i].seq, rows[i].count, rows[i].size, rows[i].n_deps);
         if (rows[i].then > 0) {
             put_run (&seed, &b, rows[i].kind, b.next_seq, rows[i].then, rows[i].size, 0);
         }
@@ -113,9 +112,9 @@ test_settings_seeds (void **state)
         for (uint32_t n = 0; n < s.n_changes; n++) {
             changes[n].device = fixture_id (n + 1);
             changes[n].right = (enum weir_right) (n % WEIR_RIGHT_COUNT);
-            strcpy (changes[n].name, n % 2 == 0 ? "phone" : "");
+            fixture_copy (changes[n].name, n % 2 == 0 ? "phone" : "");
         }
-        strcpy (s.database_name, i == 2 ? "" : "notes");
+        fixture_copy (s.database_name, i == 2 ? "" : "notes");
         struct weir_buf seed = { 0 };
         weir_buf_put_u8 (&seed, i == 1);
         weir_settings_put (&seed, &s, i == 1);

@@ -50,8 +50,8 @@ test_header_is_canonical (void **state)
     assert_int_equal (header.len, expected.len);
     assert_memory_equal (header.data, expected.data, expected.len);
     struct weir_id id = weir_entry_id (&e);
-    struct weir_id direct = weir_hash (WEIR_DOMAIN_ENTRY, weir_buf_bytes (&header),
-                                       weir_bytes (NULL, 0));
+    struct weir_id direct =
+        weir_hash (WEIR_DOMAIN_ENTRY, weir_buf_bytes (&header), weir_bytes (NULL, 0));
     assert_ids_equal (&id, &direct);
     weir_buf_fini (&header);
     weir_buf_fini (&expected);
@@ -165,12 +165,12 @@ test_bad_shapes (void **state)
     v[5].kind = WEIR_ENTRY_KIND_COUNT;
     v[6].kind = 255;
     v[7].author = weir_id_zero;
-    v[8].seq = 0; /* with a prev */
+    v[8].seq = 0;             /* with a prev */
     v[9].prev = weir_id_zero; /* without */
     v[10].seq = UINT64_MAX;
     v[11].n_deps = WEIR_ENTRY_DEPS_MAX + 1;
     v[12].deps[0] = fixture_id (6); /* unsorted */
-    v[13].deps[0] = v[13].deps[1]; /* twice */
+    v[13].deps[0] = v[13].deps[1];  /* twice */
     v[14].deps[0] = weir_id_zero;
     v[15].deps[0] = v[15].prev;
     v[16].database = weir_id_zero;
@@ -196,7 +196,9 @@ test_orders (void **state)
 {
     (void) state;
     struct weir_chain chains[] = {
-        { fixture_id (1), 1 }, { fixture_id (1), 2 }, { fixture_id (2), 0 },
+        { fixture_id (1), 1 },
+        { fixture_id (1), 2 },
+        { fixture_id (2), 0 },
     };
     for (size_t i = 0; i < 3; i++) {
         for (size_t j = 0; j < 3; j++) {

@@ -374,7 +374,7 @@ test_may_change (void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct weir_member_change change = { lab_device (rows[i].device), rows[i].right, "" };
-        strcpy (change.name, rows[i].name);
+        fixture_copy (change.name, rows[i].name);
         struct weir_id author = lab_device (rows[i].author);
         struct weir_error e = { 0 };
         if (weir_members_may_change (r.members, view, &author, &change, &e) != rows[i].status) {
@@ -558,9 +558,12 @@ test_views (void **state)
         size_t len;
         enum weir_status status;
     } rows[] = {
-        { "", 0, WEIR_CORRUPT },           { "\x01", 1, WEIR_CORRUPT },
-        { "\x01\x03", 2, WEIR_CORRUPT },   { "\xff\xff\xff\xff\x0f\x00", 6, WEIR_CORRUPT },
-        { "\x02\x00\x80", 3, WEIR_CORRUPT }, { "\x03\x01\x00\x01", 4, WEIR_OK },
+        { "", 0, WEIR_CORRUPT },
+        { "\x01", 1, WEIR_CORRUPT },
+        { "\x01\x03", 2, WEIR_CORRUPT },
+        { "\xff\xff\xff\xff\x0f\x00", 6, WEIR_CORRUPT },
+        { "\x02\x00\x80", 3, WEIR_CORRUPT },
+        { "\x03\x01\x00\x01", 4, WEIR_OK },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint32_t back = 99;

@@ -37,9 +37,9 @@ knows (const struct lab *lab, uint32_t a, uint32_t b)
 }
 
 /* Calls for every applied change to `device` that is (not) a lowering. */
-#define EACH_CHANGE(lab, e, c, device_)                                                           \
-    for (uint32_t e = 0; e < (lab)->count; e++)                                                   \
-        for (uint32_t c = 0; c < (lab)->entries[e].n_changes; c++)                                \
+#define EACH_CHANGE(lab, e, c, device_)                                                            \
+    for (uint32_t e = 0; e < (lab)->count; e++)                                                    \
+        for (uint32_t c = 0; c < (lab)->entries[e].n_changes; c++)                                 \
             if ((lab)->entries[e].changes[c].device == (device_))
 
 static enum weir_right
@@ -64,10 +64,10 @@ taken (const struct model *m, const struct verdict *v, uint32_t e, uint32_t c, u
     uint32_t device = lab->entries[e].changes[c].device;
     EACH_CHANGE (lab, l, k, device)
     {
-        if (v->applied[l][k] && m->lowering[l][k] && change_right (lab, l, k) < right &&
-            in (past, l) && !knows (lab, e, l) &&
-            (v->level[l] < level ||
-             (v->level[l] == level && lab->entries[l].author == device))) {
+        if (v->applied[l][k] && m->lowering[l][k] && change_right (lab, l, k) < right
+            && in (past, l) && !knows (lab, e, l)
+            && (v->level[l] < level
+                || (v->level[l] == level && lab->entries[l].author == device))) {
             return true;
         }
     }
@@ -81,10 +81,9 @@ supported (const struct model *m, const struct verdict *v, uint32_t entry, int l
     uint32_t past = lab->entries[entry].past;
     EACH_CHANGE (lab, e, c, lab->entries[entry].author)
     {
-        if (v->applied[e][c] && !m->lowering[e][c] &&
-            change_right (lab, e, c) == WEIR_RIGHT_ADMIN && in (past, e) &&
-            level_of_grant (v, lab, e, c) == level - 1 &&
-            !taken (m, v, e, c, past, level, WEIR_RIGHT_ADMIN)) {
+        if (v->applied[e][c] && !m->lowering[e][c] && change_right (lab, e, c) == WEIR_RIGHT_ADMIN
+            && in (past, e) && level_of_grant (v, lab, e, c) == level - 1
+            && !taken (m, v, e, c, past, level, WEIR_RIGHT_ADMIN)) {
             return true;
         }
     }
@@ -100,8 +99,8 @@ voided (const struct model *m, const struct verdict *v, uint32_t entry, bool own
     {
         bool concurrent = l != entry && !knows (lab, l, entry) && !knows (lab, entry, l);
         bool by_itself = lab->entries[l].author == author;
-        if (v->applied[l][k] && m->lowering[l][k] && concurrent && by_itself == own &&
-            (own ? v->level[l] <= v->level[entry] : v->level[l] < v->level[entry])) {
+        if (v->applied[l][k] && m->lowering[l][k] && concurrent && by_itself == own
+            && (own ? v->level[l] <= v->level[entry] : v->level[l] < v->level[entry])) {
             return true;
         }
     }
@@ -114,9 +113,9 @@ lowers (const struct model *m, const struct verdict *v, uint32_t entry, uint32_t
     const struct lab *lab = m->lab;
     EACH_CHANGE (lab, e, c, device)
     {
-        if (v->applied[e][c] && !m->lowering[e][c] && !knows (lab, e, entry) &&
-            level_of_grant (v, lab, e, c) < v->level[entry] &&
-            !taken (m, v, e, c, lab->entries[entry].past, v->level[entry], WEIR_RIGHT_CARRY)) {
+        if (v->applied[e][c] && !m->lowering[e][c] && !knows (lab, e, entry)
+            && level_of_grant (v, lab, e, c) < v->level[entry]
+            && !taken (m, v, e, c, lab->entries[entry].past, v->level[entry], WEIR_RIGHT_CARRY)) {
             return false;
         }
     }
@@ -132,9 +131,8 @@ apply (const struct model *m, struct verdict *v, uint32_t e, bool own)
         if (own) {
             v->applied[e][c] = v->applied[e][c] || of_itself;
         } else if (!of_itself) {
-            v->applied[e][c] = m->lowering[e][c]
-                                   ? lowers (m, v, e, entry->changes[c].device)
-                                   : change_right (m->lab, e, c) > WEIR_RIGHT_NONE;
+            v->applied[e][c] = m->lowering[e][c] ? lowers (m, v, e, entry->changes[c].device)
+                                                 : change_right (m->lab, e, c) > WEIR_RIGHT_NONE;
         }
     }
 }
@@ -190,8 +188,8 @@ model_right (const struct model *m, const struct verdict *v, uint32_t device)
         enum weir_right worth = change_right (lab, e, c);
         EACH_CHANGE (lab, l, k, device)
         {
-            if (v->applied[l][k] && m->lowering[l][k] && !knows (lab, e, l) &&
-                change_right (lab, l, k) < worth) {
+            if (v->applied[l][k] && m->lowering[l][k] && !knows (lab, e, l)
+                && change_right (lab, l, k) < worth) {
                 worth = change_right (lab, l, k);
             }
         }
@@ -209,8 +207,8 @@ model_init (struct model *m, const struct lab *lab)
         struct verdict v = judge (m, lab->entries[e].past);
         m->stored[e] = model_right (m, &v, lab->entries[e].author) == WEIR_RIGHT_ADMIN;
         for (uint32_t c = 0; c < lab->entries[e].n_changes; c++) {
-            m->lowering[e][c] = change_right (lab, e, c) <
-                                model_right (m, &v, lab->entries[e].changes[c].device);
+            m->lowering[e][c] =
+                change_right (lab, e, c) < model_right (m, &v, lab->entries[e].changes[c].device);
         }
     }
 }
@@ -301,8 +299,8 @@ check_replicas_agree (struct replica *a, struct replica *b, uint32_t mask)
         assert_int_equal (list_a[i].rank, list_b[i].rank);
         assert_string_equal (list_a[i].name, list_b[i].name);
         assert_false (weir_id_is_zero (&list_a[i].entry));
-        assert_int_equal (list_a[i].right, weir_members_right (a->members, view_a,
-                                                               &list_a[i].device));
+        assert_int_equal (list_a[i].right,
+                          weir_members_right (a->members, view_a, &list_a[i].device));
     }
     assert_string_equal (weir_members_database_name (a->members, view_a),
                          weir_members_database_name (b->members, view_b));
@@ -320,9 +318,9 @@ static bool
 is_effective_lowering (struct replica *r, uint32_t mask, uint32_t e)
 {
     const struct lab_entry *entry = &r->lab->entries[e];
-    return e > 0 && in (mask, e) && entry->n_changes == 1 && entry->database_name == NULL &&
-           entry->changes[0].right < replica_right (r, entry->past, entry->changes[0].device) &&
-           !replica_void (r, mask, e);
+    return e > 0 && in (mask, e) && entry->n_changes == 1 && entry->database_name == NULL
+           && entry->changes[0].right < replica_right (r, entry->past, entry->changes[0].device)
+           && !replica_void (r, mask, e);
 }
 
 /* Was the device lowered before, in the past of `l`? What it did then, it did by another rank. */
@@ -332,9 +330,8 @@ has_a_past (struct replica *r, uint32_t mask, uint32_t l, uint32_t device)
     const struct lab *lab = r->lab;
     EACH_CHANGE (lab, e, c, device)
     {
-        if (knows (lab, l, e) && !replica_void (r, mask, e) &&
-            lab->entries[e].changes[c].right <
-                replica_right (r, lab->entries[e].past, device)) {
+        if (knows (lab, l, e) && !replica_void (r, mask, e)
+            && lab->entries[e].changes[c].right < replica_right (r, lab->entries[e].past, device)) {
             return true;
         }
     }
@@ -362,9 +359,9 @@ check_one_lowering (struct replica *r, uint32_t mask, uint32_t l)
             assert_false (entry->author == device && entry->changes[0].device == author);
         }
         for (size_t c = 0; c < entry->n_changes; c++) {
-            granted_again = granted_again ||
-                            (knows (lab, e, l) && entry->changes[c].device == device &&
-                             !replica_void (r, mask, e));
+            granted_again = granted_again
+                            || (knows (lab, e, l) && entry->changes[c].device == device
+                                && !replica_void (r, mask, e));
         }
     }
     if (!granted_again) {
@@ -412,8 +409,8 @@ test_random_plans (void **state)
         replica_init (&a, &lab, NULL);
         replica_init (&b, &lab, &random);
         for (int n = 0; n < 12; n++) {
-            uint32_t mask = n == 0 ? lab_all (&lab)
-                                   : (uint32_t) weir_rand_u64 (&random) & lab_all (&lab);
+            uint32_t mask =
+                n == 0 ? lab_all (&lab) : (uint32_t) weir_rand_u64 (&random) & lab_all (&lab);
             mask = lab_closed (&lab, mask | (n == 11 ? 0 : 1));
             check_against_model (&a, &m, mask);
             check_against_model (&b, &m, mask);

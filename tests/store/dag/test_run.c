@@ -96,8 +96,8 @@ test_round_trip (void **state)
         size_t size;
         size_t n_deps;
     } rows[] = {
-        { 0, 1, 0, 1 },       { 0, 1, 100, 16 },   { 7, 1, 1, 0 },
-        { 7, 2, 0, 3 },       { 0, 300, 100, 2 },  { 1, 4096, 9, 0 },
+        { 0, 1, 0, 1 },        { 0, 1, 100, 16 },    { 7, 1, 1, 0 },
+        { 7, 2, 0, 3 },        { 0, 300, 100, 2 },   { 1, 4096, 9, 0 },
         { 1, 1, 1u << 20, 0 }, { 127, 128, 127, 1 }, { UINT64_MAX - 9, 8, 3, 0 },
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
@@ -277,9 +277,9 @@ check_cuts (struct sealed *s, uint64_t step)
         struct weir_run part;
         size_t used;
         weir_arena_reset (other);
-        assert_int_equal (weir_run_decode (&part, other, &s->database, weir_buf_bytes (&out),
-                                           &used, NULL),
-                          WEIR_OK);
+        assert_int_equal (
+            weir_run_decode (&part, other, &s->database, weir_buf_bytes (&out), &used, NULL),
+            WEIR_OK);
         assert_int_equal (used, out.len);
         assert_int_equal (part.seq, seq);
         assert_int_equal (part.count, run.count - (seq - run.seq));
@@ -396,21 +396,21 @@ test_joins (void **state)
         size_t deps;
         bool can;
     } rows[] = {
-        { 1, 1, 10, 0, true },       { 50, 60, 100, 0, true },   { 4000, 96, 1, 0, true },
-        { 4000, 97, 1, 0, false },   { 400, 400, 100, 0, false }, { 1, 1, 10, 1, false },
-        { 1, 1, 40000, 0, false },   { 2, 2, 16000, 0, true },
+        { 1, 1, 10, 0, true },     { 50, 60, 100, 0, true },    { 4000, 96, 1, 0, true },
+        { 4000, 97, 1, 0, false }, { 400, 400, 100, 0, false }, { 1, 1, 10, 1, false },
+        { 1, 1, 40000, 0, false }, { 2, 2, 16000, 0, true },
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         seal_pair (s, out, rows[r].na, rows[r].nb, rows[r].size, rows[r].deps);
         struct weir_run a, b, both;
         size_t used;
         weir_arena_reset (arena);
-        assert_int_equal (weir_run_decode (&a, arena, &s->database, weir_buf_bytes (&out[0]),
-                                           &used, NULL),
-                          WEIR_OK);
-        assert_int_equal (weir_run_decode (&b, arena, &s->database, weir_buf_bytes (&out[1]),
-                                           &used, NULL),
-                          WEIR_OK);
+        assert_int_equal (
+            weir_run_decode (&a, arena, &s->database, weir_buf_bytes (&out[0]), &used, NULL),
+            WEIR_OK);
+        assert_int_equal (
+            weir_run_decode (&b, arena, &s->database, weir_buf_bytes (&out[1]), &used, NULL),
+            WEIR_OK);
         assert_int_equal (weir_run_can_join (&a, &b), rows[r].can);
         assert_false (weir_run_can_join (&b, &a));
         if (!rows[r].can) {
@@ -418,9 +418,9 @@ test_joins (void **state)
         }
         struct weir_buf joined = { 0 };
         weir_run_join (&a, &b, &joined);
-        assert_int_equal (weir_run_decode (&both, arena, &s->database, weir_buf_bytes (&joined),
-                                           &used, NULL),
-                          WEIR_OK);
+        assert_int_equal (
+            weir_run_decode (&both, arena, &s->database, weir_buf_bytes (&joined), &used, NULL),
+            WEIR_OK);
         assert_int_equal (used, joined.len);
         assert_int_equal (both.count, a.count + b.count);
         assert_int_equal (weir_run_verify (&both), WEIR_OK);
@@ -451,12 +451,12 @@ test_join_at_the_bound (void **state)
         size_t used;
         seal_pair (s, out, 1, 1, size, 0);
         weir_arena_reset (arena);
-        assert_int_equal (weir_run_decode (&a, arena, &s->database, weir_buf_bytes (&out[0]),
-                                           &used, NULL),
-                          WEIR_OK);
-        assert_int_equal (weir_run_decode (&b, arena, &s->database, weir_buf_bytes (&out[1]),
-                                           &used, NULL),
-                          WEIR_OK);
+        assert_int_equal (
+            weir_run_decode (&a, arena, &s->database, weir_buf_bytes (&out[0]), &used, NULL),
+            WEIR_OK);
+        assert_int_equal (
+            weir_run_decode (&b, arena, &s->database, weir_buf_bytes (&out[1]), &used, NULL),
+            WEIR_OK);
         if (!weir_run_can_join (&a, &b)) {
             continue;
         }
@@ -464,9 +464,9 @@ test_join_at_the_bound (void **state)
         struct weir_buf joined = { 0 };
         weir_run_join (&a, &b, &joined);
         struct weir_run both;
-        assert_int_equal (weir_run_decode (&both, arena, &s->database, weir_buf_bytes (&joined),
-                                           &used, NULL),
-                          WEIR_OK);
+        assert_int_equal (
+            weir_run_decode (&both, arena, &s->database, weir_buf_bytes (&joined), &used, NULL),
+            WEIR_OK);
         weir_buf_fini (&joined);
     }
     assert_true (most > 32300 && most < 32599);
@@ -623,9 +623,9 @@ test_arena_cap (void **state)
     struct weir_run run;
     size_t used;
     struct weir_error e = { 0 };
-    assert_int_equal (weir_run_decode (&run, small, &s->database, weir_buf_bytes (&s->bytes),
-                                       &used, &e),
-                      WEIR_LIMIT);
+    assert_int_equal (
+        weir_run_decode (&run, small, &s->database, weir_buf_bytes (&s->bytes), &used, &e),
+        WEIR_LIMIT);
     assert_int_equal (e.status, WEIR_LIMIT);
     weir_arena_destroy (&small);
 }

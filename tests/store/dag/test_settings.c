@@ -28,7 +28,7 @@ sample (struct weir_member_change *changes, size_t n)
 {
     struct weir_settings s = { .entry_version_max = 1, .codec_max = 2, .n_changes = n };
     memset (s.random, 7, sizeof s.random);
-    strcpy (s.database_name, "notes \xc3\xa9");
+    fixture_copy (s.database_name, "notes \xc3\xa9");
     s.changes = changes;
     for (size_t i = 0; i < n; i++) {
         changes[i] = (struct weir_member_change){

@@ -18,8 +18,8 @@ assert_sorted (const struct weir_vector *v)
 {
     for (size_t i = 1; i < v->count; i++) {
         int order = weir_chain_compare (&v->rows[i - 1].chain, &v->rows[i].chain);
-        assert_true (order < 0 ||
-                     (order == 0 && weir_id_compare (&v->rows[i - 1].tip, &v->rows[i].tip) < 0));
+        assert_true (order < 0
+                     || (order == 0 && weir_id_compare (&v->rows[i - 1].tip, &v->rows[i].tip) < 0));
     }
 }
 
@@ -33,7 +33,7 @@ test_put_find_chain (void **state)
     assert_null (weir_vector_chain (&v, &absent.chain, &n));
     assert_int_equal (n, 0);
     const struct weir_row rows[] = {
-        row_of (2, 1, 5, 50), row_of (1, 9, 3, 7), row_of (2, 1, 4, 20),
+        row_of (2, 1, 5, 50), row_of (1, 9, 3, 7),  row_of (2, 1, 4, 20),
         row_of (2, 0, 1, 99), row_of (2, 1, 9, 50), row_of (2, 1, 2, 50),
     };
     for (size_t i = 0; i < 6; i++) {
@@ -67,14 +67,14 @@ test_against_a_plain_list (void **state)
         struct weir_row list[64];
         size_t n = 0;
         for (int step = 0; step < 60; step++) {
-            struct weir_row row = row_of ((uint32_t) weir_rand_below (&r, 3),
-                                          weir_rand_below (&r, 2), 1 + weir_rand_below (&r, 9),
-                                          (uint32_t) weir_rand_below (&r, 6));
+            struct weir_row row =
+                row_of ((uint32_t) weir_rand_below (&r, 3), weir_rand_below (&r, 2),
+                        1 + weir_rand_below (&r, 9), (uint32_t) weir_rand_below (&r, 6));
             struct weir_id from = fixture_id ((uint32_t) weir_rand_below (&r, 7));
             bool advance = weir_rand_below (&r, 2) == 0;
             for (size_t i = 0; advance && i < n; i++) {
-                if (weir_chain_compare (&list[i].chain, &row.chain) == 0 &&
-                    weir_id_equal (&list[i].tip, &from)) {
+                if (weir_chain_compare (&list[i].chain, &row.chain) == 0
+                    && weir_id_equal (&list[i].tip, &from)) {
                     list[i] = list[--n];
                     if (weir_id_equal (&from, &row.tip)) {
                         break;
@@ -82,8 +82,9 @@ test_against_a_plain_list (void **state)
                 }
             }
             size_t at = 0;
-            while (at < n && (weir_chain_compare (&list[at].chain, &row.chain) != 0 ||
-                              !weir_id_equal (&list[at].tip, &row.tip))) {
+            while (at < n
+                   && (weir_chain_compare (&list[at].chain, &row.chain) != 0
+                       || !weir_id_equal (&list[at].tip, &row.tip))) {
                 at++;
             }
             if (at == n) {
@@ -99,8 +100,7 @@ test_against_a_plain_list (void **state)
             assert_sorted (&v);
             assert_int_equal (v.count, n);
             for (size_t i = 0; i < n; i++) {
-                const struct weir_row *found = weir_vector_find (&v, &list[i].chain,
-                                                                 &list[i].tip);
+                const struct weir_row *found = weir_vector_find (&v, &list[i].chain, &list[i].tip);
                 assert_non_null (found);
                 assert_int_equal (found->count, list[i].count);
             }
@@ -116,7 +116,9 @@ test_equality_and_digest (void **state)
     struct weir_vector a = { 0 };
     struct weir_vector b = { 0 };
     const struct weir_row rows[] = {
-        row_of (1, 1, 5, 5), row_of (1, 2, 6, 6), row_of (2, 1, 7, 7),
+        row_of (1, 1, 5, 5),
+        row_of (1, 2, 6, 6),
+        row_of (2, 1, 7, 7),
     };
     for (size_t i = 0; i < 3; i++) {
         weir_vector_put (&a, &rows[i]);
@@ -127,7 +129,10 @@ test_equality_and_digest (void **state)
     assert_true (weir_vector_equal (&a, &b));
     assert_ids_equal (&da, &db);
     const struct weir_row others[] = {
-        row_of (1, 1, 6, 5), row_of (3, 1, 7, 7), row_of (2, 1, 7, 8), row_of (2, 3, 7, 7),
+        row_of (1, 1, 6, 5),
+        row_of (3, 1, 7, 7),
+        row_of (2, 1, 7, 8),
+        row_of (2, 3, 7, 7),
     };
     for (size_t i = 0; i < 4; i++) {
         weir_vector_copy (&b, &a);
