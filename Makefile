@@ -213,9 +213,13 @@ $(foreach f,$(FUZZERS),$(eval $(call link_rule,$(OUT)/fuzz/$f,$(call object,test
 unit-programs: $(UNIT)
 sim-programs: $(SIM) $(MODELS)
 integration-programs: all $(INTEGRATION)
+$(foreach b,$(wildcard tests/bench/bench_*.c),$(eval $(call link_rule, \
+    $(b:tests/bench/%.c=$(OUT)/bench/%),$(call object,$b),$(EVERYTHING))))
+BENCHES := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/bench_*.c))
+
 fuzz-programs: $(FUZZERS:%=$(OUT)/fuzz/%)
 
-SUB := $(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) WERROR=$(WERROR)
+SUB := $(MAKE) --no-print-directory $(if $(V),,-s) -j$(JOBS) BUILD=$(BUILD) WERROR=$(WERROR)
 RESULTS := $(BUILD)/results
 RUN := tests/run.sh -r $(RESULTS)
 # detect_stack_use_after_return stays off: gcc 12 then misplaces what is aligned to 64 bytes.
@@ -313,11 +317,13 @@ format:
 	$(Q)clang-format -i $(or $(FILES),$(shell git ls-files '*.c' '*.h'))
 
 # The main job on this machine: a hub and two devices, real data, a cut, a heal, figures.
-run: deps
+run:
+	$(Q)docker/deps.sh docker/packages.txt build run demo
 	+$(Q)$(SUB) all
 	$(Q)WEIR_BIN=$(abspath $(BUILD))/bin bins/demo.sh
 
-bench: all
+# Also $(OUT)/bench/*: single modules on one thread, without processes.
+bench: all $(BENCHES)
 	$(OUT)/bin/weir bench commit
 	$(OUT)/bin/weir bench sync --entries 100000 --payload 100
 	$(OUT)/bin/weir bench live
