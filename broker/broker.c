@@ -222,7 +222,8 @@ wait_ms (const struct weir_broker *b, bool more)
 {
     uint64_t due = weir_supervisor_due (&b->supervisor, b->now_ms);
     uint64_t wait = due > b->now_ms ? due - b->now_ms : 0;
-    return more ? 0 : (long) (wait < TURN_MS_MAX ? wait : TURN_MS_MAX);
+    uint64_t most = b->ping_ms < TURN_MS_MAX ? b->ping_ms : TURN_MS_MAX;
+    return more ? 0 : (long) (wait < most ? wait : most);
 }
 
 static void

@@ -39,6 +39,8 @@ weir_children_init (struct weir_broker *b)
     for (unsigned i = 1; i <= v->transports; i++) {
         add (b, 2, WEIR_ROLE_T, i, v->hang_ms);
     }
+    uint64_t shortest = v->hang_ms < v->hang_store_ms ? v->hang_ms : v->hang_store_ms;
+    b->ping_ms = shortest / 4u < WEIR_PING_MS ? shortest / 4u : WEIR_PING_MS;
 }
 
 size_t
@@ -329,7 +331,7 @@ weir_children_watch (struct weir_broker *b)
 void
 weir_children_ping (struct weir_broker *b)
 {
-    if (b->now_ms - b->pinged_ms < WEIR_PING_MS) {
+    if (b->now_ms - b->pinged_ms < b->ping_ms) {
         return;
     }
     b->pinged_ms = b->now_ms;

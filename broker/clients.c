@@ -69,6 +69,7 @@ weir_clients_request (struct weir_broker *b, struct weir_letter *letter, size_t 
     enum weir_status status = weir_router_deliver (b, child, envelope, &letter->meta,
                                                    &letter->body);
     if (status == WEIR_OK) {
+        item->deliveries++;
         return;
     }
     if (status == WEIR_UNAVAILABLE && item->kept) {
@@ -119,6 +120,7 @@ weir_clients_up (struct weir_broker *b, size_t child)
         }
         item->parked = false;
         enum weir_status status = weir_router_deliver (b, child, &envelope, &meta, &body);
+        item->deliveries++;
         if (status == WEIR_BUSY) {
             weir_held_drop (&b->held, item);
             fail (b, &envelope, child, status);
@@ -139,7 +141,8 @@ weir_clients_down (struct weir_broker *b, size_t child, bool failed)
         if (item->child != child) {
             continue;
         }
-        if (item->kept && !item->begun && !failed && may_come (b, child)) {
+        bool again = item->kept && !item->begun && item->deliveries < WEIR_HELD_DELIVERIES_MAX;
+        if (again && !failed && may_come (b, child)) {
             item->parked = true;
             continue;
         }

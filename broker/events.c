@@ -37,12 +37,12 @@ weir_events_add (struct weir_events *r, const char *actor, const Weir__Event *ev
     struct weir_event *e = &r->ring[r->next % WEIR_EVENTS_KEPT];
     memset (e, 0, sizeof *e);
     (void) snprintf (e->actor, sizeof e->actor, "%s", actor);
-    if (weir_field_get_text (e->name, sizeof e->name - 1, event->has_name, event->name) !=
-        WEIR_OK) {
+    if (weir_field_get_text (e->name, sizeof e->name - 1, event->has_name, event->name)
+        != WEIR_OK) {
         (void) snprintf (e->name, sizeof e->name, "unreadable");
     }
-    if (weir_field_get_text (e->text, sizeof e->text - 1, event->has_text, event->text) !=
-        WEIR_OK) {
+    if (weir_field_get_text (e->text, sizeof e->text - 1, event->has_text, event->text)
+        != WEIR_OK) {
         e->text[0] = '\0';
     }
     e->has_device = copy_id (e->device, event->has_device, event->device);

@@ -9,7 +9,7 @@
 
 struct weir_event {
     uint64_t number;
-    uint64_t ms;      /* unix */
+    uint64_t ms; /* unix */
     char actor[64];
     char name[64];
     char text[512];

@@ -20,8 +20,9 @@ struct weir_held_item *
 weir_held_find (const struct weir_held *h, const struct weir_mailbox_id *client, uint64_t request)
 {
     struct weir_held_item *item = h->buckets[bucket_of (client, request)];
-    while (item != NULL && (item->envelope.request != request ||
-                            !weir_mailbox_equal (&item->envelope.from, client))) {
+    while (item != NULL
+           && (item->envelope.request != request
+               || !weir_mailbox_equal (&item->envelope.from, client))) {
         item = item->chain;
     }
     return item;
@@ -31,8 +32,8 @@ struct weir_held_item *
 weir_held_add (struct weir_held *h, const struct weir_envelope *envelope, zmq_msg_t *meta,
                zmq_msg_t *body, bool again, size_t child, uint64_t until_ms)
 {
-    if (h->count == WEIR_HELD_MAX ||
-        weir_held_find (h, &envelope->from, envelope->request) != NULL) {
+    if (h->count == WEIR_HELD_MAX
+        || weir_held_find (h, &envelope->from, envelope->request) != NULL) {
         return NULL;
     }
     struct weir_held_item *item = h->free;

@@ -12,6 +12,9 @@
 #define WEIR_HELD_MAX 16384u
 #define WEIR_HELD_BYTES_MAX (64u << 20)
 #define WEIR_HELD_BUCKETS 4096u
+/* A request that is there whenever its actor dies may be why: before the restart limit ends the
+ * node, it is refused. */
+#define WEIR_HELD_DELIVERIES_MAX 4u
 
 struct weir_held_item {
     struct weir_held_item *chain;
@@ -23,6 +26,7 @@ struct weir_held_item {
     bool kept;                     /* may be sent again */
     bool parked;                   /* waits for the child */
     bool begun;                    /* has answered with MORE */
+    unsigned deliveries;
     uint64_t until_ms;
 };
 

@@ -15,8 +15,8 @@
 static enum weir_status
 failed (const char *what, const char *path, struct weir_error *e)
 {
-    enum weir_status status = errno == EROFS || errno == EACCES || errno == EPERM
-                                  ? WEIR_READ_ONLY : WEIR_CANNOT_CREATE;
+    enum weir_status status =
+        errno == EROFS || errno == EACCES || errno == EPERM ? WEIR_READ_ONLY : WEIR_CANNOT_CREATE;
     const char *hint = errno == ENOENT ? "weir init makes the data directory" : NULL;
     return weir_error_set (e, status, hint, "cannot %s %s: %s", what, path, strerror (errno));
 }

@@ -60,6 +60,7 @@ struct weir_broker {
     struct weir_supervise_actions actions;
     struct weir_slot slots[WEIR_CHILDREN_MAX];
     uint64_t now_ms;
+    uint64_t ping_ms; /* several fit into the shortest hang_ms */
     uint64_t pinged_ms, watchdog_ms;
     unsigned signals;
     bool ended;

@@ -8,16 +8,16 @@
 #include "store/base/rand.h"
 
 struct weir_restart_config {
-    uint64_t limit;      /* early deaths within window_ms; one more gives up */
+    uint64_t limit; /* early deaths within window_ms; one more gives up */
     uint64_t window_ms;
     uint64_t backoff_ms_min;
     uint64_t backoff_ms_max;
-    uint64_t reset_ms;   /* ready for so long: that life was no early death */
+    uint64_t reset_ms; /* ready for so long: that life was no early death */
 };
 
 struct weir_restart {
     struct weir_restart_config config;
-    uint64_t *deaths;    /* times of the early ones within the window, oldest first */
+    uint64_t *deaths; /* times of the early ones within the window, oldest first */
     size_t head, count, cap;
     uint64_t backoff_ms; /* of the last wait, before jitter; 0: none yet */
 };

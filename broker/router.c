@@ -89,9 +89,9 @@ send_parts (void *socket, const void *id, size_t id_len, zmq_msg_t *head, zmq_ms
         return errno == EHOSTUNREACH ? WEIR_UNAVAILABLE : WEIR_BUSY;
     }
     /* Once the first is in, the others follow. */
-    if (zmq_msg_send (head, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_msg_send (meta, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_msg_send (body, socket, ZMQ_DONTWAIT) < 0) {
+    if (zmq_msg_send (head, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0
+        || zmq_msg_send (meta, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0
+        || zmq_msg_send (body, socket, ZMQ_DONTWAIT) < 0) {
         return WEIR_UNAVAILABLE; /* its connection went between two parts: libzmq drops it */
     }
     return WEIR_OK;
@@ -104,8 +104,8 @@ is_client (const struct weir_broker *b, const struct weir_mailbox_id *id)
 }
 
 static enum weir_status
-send_to (struct weir_broker *b, const struct weir_mailbox_id *to, zmq_msg_t *head,
-         zmq_msg_t *meta, zmq_msg_t *body)
+send_to (struct weir_broker *b, const struct weir_mailbox_id *to, zmq_msg_t *head, zmq_msg_t *meta,
+         zmq_msg_t *body)
 {
     if (is_client (b, to)) {
         return send_parts (b->control, to->b + WEIR_CLIENT_TAG_BYTES, WEIR_CLIENT_ID_BYTES, head,
@@ -123,8 +123,8 @@ weir_router_deliver (struct weir_broker *b, size_t child, const struct weir_enve
     int rc = zmq_msg_init_size (&head, WEIR_ENVELOPE_BYTES);
     weir_assert (rc == 0);
     weir_envelope_put (envelope, zmq_msg_data (&head));
-    enum weir_status status = send_parts (b->actors, slot->mailbox.b, sizeof slot->mailbox.b,
-                                          &head, meta, body);
+    enum weir_status status =
+        send_parts (b->actors, slot->mailbox.b, sizeof slot->mailbox.b, &head, meta, body);
     (void) zmq_msg_close (&head);
     if (status == WEIR_OK) {
         slot->delivered++;
@@ -208,8 +208,7 @@ weir_router_tell (struct weir_broker *b, struct weir_slot *slot, uint16_t kind,
     weir_post_pack (&part, meta);
     enum weir_status status = WEIR_UNAVAILABLE;
     if (slot->life_heard) {
-        status = send_parts (b->life, slot->mailbox.b, sizeof slot->mailbox.b, &head, &part,
-                             &body);
+        status = send_parts (b->life, slot->mailbox.b, sizeof slot->mailbox.b, &head, &part, &body);
     }
     (void) zmq_msg_close (&head);
     (void) zmq_msg_close (&part);
@@ -258,8 +257,8 @@ receive (void *socket, struct weir_letter *letter)
         }
         return WEIR_BAD_MESSAGE;
     }
-    return weir_envelope_get (&letter->envelope, weir_bytes (zmq_msg_data (&letter->head),
-                                                             zmq_msg_size (&letter->head)));
+    return weir_envelope_get (
+        &letter->envelope, weir_bytes (zmq_msg_data (&letter->head), zmq_msg_size (&letter->head)));
 }
 
 static size_t
@@ -324,7 +323,8 @@ find_target (struct weir_broker *b, const struct weir_letter *letter)
         size_t child = slot_at (b, to->b);
         /* Of one that is gone only the kind says what it was. */
         unsigned role = child != WEIR_NOBODY ? b->slots[child].role
-                                             : asks ? letter->kind->to : letter->kind->from;
+                        : asks               ? letter->kind->to
+                                             : letter->kind->from;
         return (struct target){ role, child };
     }
     if (!asks || letter->kind->to == WEIR_ROLE_B) {
@@ -343,11 +343,13 @@ static void
 tap (struct weir_broker *b, struct weir_letter *letter, const struct target *to)
 {
     struct weir_tap_seen seen = {
-        .envelope = &letter->envelope, .kind = letter->kind,
+        .envelope = &letter->envelope,
+        .kind = letter->kind,
         .head = weir_bytes (zmq_msg_data (&letter->head), zmq_msg_size (&letter->head)),
         .from_name = name_of (b, letter->from_role, letter->from),
         .from_role = weir_role_name (letter->from_role),
-        .to_name = name_of (b, to->role, to->child), .to_role = weir_role_name (to->role),
+        .to_name = name_of (b, to->role, to->child),
+        .to_role = weir_role_name (to->role),
         .meta = weir_bytes (zmq_msg_data (&letter->meta), zmq_msg_size (&letter->meta)),
         .body = weir_bytes (zmq_msg_data (&letter->body), zmq_msg_size (&letter->body)),
     };
@@ -380,8 +382,8 @@ pass (struct weir_broker *b, struct weir_letter *letter, size_t child)
     }
     memcpy (head + WEIR_ENVELOPE_AT_FROM, letter->envelope.from.b, WEIR_ADDRESS_BYTES);
     memcpy (head + WEIR_ENVELOPE_AT_TO, letter->envelope.to.b, WEIR_ADDRESS_BYTES);
-    enum weir_status status = send_to (b, &letter->envelope.to, &letter->head, &letter->meta,
-                                       &letter->body);
+    enum weir_status status =
+        send_to (b, &letter->envelope.to, &letter->head, &letter->meta, &letter->body);
     if (status != WEIR_OK) {
         b->busy += status == WEIR_BUSY ? 1 : 0;
         refuse (b, letter, status);
@@ -405,9 +407,9 @@ route (struct weir_broker *b, struct weir_letter *letter)
     if (b->taps.count > 0) {
         tap (b, letter, &to);
     }
-    enum weir_status status = weir_rules_check (letter->kind, is_answer, letter->from_role,
-                                                to.role, zmq_msg_size (&letter->meta),
-                                                zmq_msg_size (&letter->body));
+    enum weir_status status =
+        weir_rules_check (letter->kind, is_answer, letter->from_role, to.role,
+                          zmq_msg_size (&letter->meta), zmq_msg_size (&letter->body));
     if (status != WEIR_OK) {
         refuse (b, letter, status);
     } else if (to.role == WEIR_ROLE_B && is_answer) {
@@ -460,8 +462,8 @@ static void
 take_life (struct weir_broker *b, struct weir_letter *letter)
 {
     letter->kind = weir_kind (letter->envelope.kind);
-    bool known = letter->kind != NULL && letter->kind->to == WEIR_ROLE_B &&
-                 (letter->envelope.flags & WEIR_ENV_ANSWER) == 0;
+    bool known = letter->kind != NULL && letter->kind->to == WEIR_ROLE_B
+                 && (letter->envelope.flags & WEIR_ENV_ANSWER) == 0;
     if (known) {
         weir_children_letter (b, letter, true);
     } else {

@@ -47,8 +47,9 @@ launch (pid_t *pid, const struct weir_spawner *s, const char *program, const cha
 {
     char path[1024];
     (void) snprintf (path, sizeof path, "%s/%s", s->folder, program);
-    const char *argv[] = { path, "--name", name, "--data", s->data, "--run", s->run,
-                           "--life-fd", "3", "--ready-fd", "4", "--identity-fd", "5", NULL };
+    const char *argv[] = { path,    "--name",        name,        "--data", s->data,
+                           "--run", s->run,          "--life-fd", "3",      "--ready-fd",
+                           "4",     "--identity-fd", "5",         NULL };
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none;
@@ -64,8 +65,7 @@ launch (pid_t *pid, const struct weir_spawner *s, const char *program, const cha
     (void) posix_spawn_file_actions_adddup2 (&files, identity_fd, CHILD_IDENTITY_FD);
     (void) posix_spawnattr_setsigmask (&attributes, &none);
     (void) posix_spawnattr_setsigdefault (&attributes, &all);
-    (void) posix_spawnattr_setflags (&attributes,
-                                     POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    (void) posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     /* posix_spawn's type lacks the const that its contract has. */
     union {
         const char **in;
@@ -86,8 +86,8 @@ weir_spawn (struct weir_process *out, const struct weir_spawner *s, const char *
     int pid_fd = -1;
     pid_t pid = -1;
     enum weir_status status = WEIR_OK;
-    if (!make_pipe (ready) || !make_pipe (id) ||
-        write (id[1], identity->b, sizeof identity->b) != (ssize_t) sizeof identity->b) {
+    if (!make_pipe (ready) || !make_pipe (id)
+        || write (id[1], identity->b, sizeof identity->b) != (ssize_t) sizeof identity->b) {
         status = weir_error_set (e, WEIR_CANNOT_CREATE, NULL, "no pipe for %s: %s", name,
                                  strerror (errno));
         goto done;
@@ -128,8 +128,7 @@ weir_process_news (const struct weir_process *p, int *code)
 {
     siginfo_t info;
     memset (&info, 0, sizeof info);
-    int rc = waitid (P_PIDFD, (id_t) p->pid_fd, &info,
-                     WEXITED | WSTOPPED | WCONTINUED | WNOHANG);
+    int rc = waitid (P_PIDFD, (id_t) p->pid_fd, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG);
     if (rc != 0 || info.si_pid == 0) {
         return WEIR_PROCESS_NOTHING;
     }

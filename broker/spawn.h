@@ -13,13 +13,13 @@ struct weir_spawner {
     const char *folder; /* where the programs are */
     const char *data;
     const char *run;
-    int life_fd;        /* the end that children hold */
+    int life_fd; /* the end that children hold */
 };
 
 struct weir_process {
     pid_t pid;
-    int pid_fd;         /* readable when it has ended */
-    int ready_fd;       /* a byte: ready; hung up: closed or ended */
+    int pid_fd;   /* readable when it has ended */
+    int ready_fd; /* a byte: ready; hung up: closed or ended */
 };
 
 /* WEIR_CANNOT_CREATE: the program is missing, or no process is to be had. */
@@ -30,7 +30,10 @@ WEIR_MUST enum weir_status weir_spawn (struct weir_process *out, const struct we
 void weir_process_signal (const struct weir_process *p, int signal);
 
 enum weir_process_news {
-    WEIR_PROCESS_NOTHING, WEIR_PROCESS_ENDED, WEIR_PROCESS_STOPPED, WEIR_PROCESS_CONTINUED
+    WEIR_PROCESS_NOTHING,
+    WEIR_PROCESS_ENDED,
+    WEIR_PROCESS_STOPPED,
+    WEIR_PROCESS_CONTINUED
 };
 /* What happened since; on ENDED *code is the exit code, or 128 + signal, and the process is
  * reaped. Call until NOTHING or ENDED. */

@@ -12,36 +12,36 @@
 #define WEIR_STAGES_MAX 4u
 
 enum weir_child_state {
-    WEIR_CHILD_WAITING,  /* its stage has not come yet */
+    WEIR_CHILD_WAITING, /* its stage has not come yet */
     WEIR_CHILD_STARTING,
     WEIR_CHILD_READY,
     WEIR_CHILD_STOPPING, /* asked to */
     WEIR_CHILD_KILLING,  /* SIGKILL sent, its end not seen yet */
     WEIR_CHILD_BACKING_OFF,
-    WEIR_CHILD_FAILED,   /* not started again by itself */
-    WEIR_CHILD_STOPPED,  /* the bundle is stopping */
+    WEIR_CHILD_FAILED,  /* not started again by itself */
+    WEIR_CHILD_STOPPED, /* the bundle is stopping */
     WEIR_CHILD_STATES
 };
 
 enum weir_child_event {
-    WEIR_CHILD_START,        /* its stage has come, or its back-off is over */
+    WEIR_CHILD_START, /* its stage has come, or its back-off is over */
     WEIR_CHILD_SAYS_READY,
-    WEIR_CHILD_EXITED,       /* or could not be spawned; detail: exit code, 128 + signal */
-    WEIR_CHILD_OVERDUE,      /* ready, stop, a turn, or to be continued: too late */
-    WEIR_CHILD_STOP,         /* the bundle stops */
-    WEIR_CHILD_RESTART,      /* somebody asked for it */
+    WEIR_CHILD_EXITED,  /* or could not be spawned; detail: exit code, 128 + signal */
+    WEIR_CHILD_OVERDUE, /* ready, stop, a turn, or to be continued: too late */
+    WEIR_CHILD_STOP,    /* the bundle stops */
+    WEIR_CHILD_RESTART, /* somebody asked for it */
     WEIR_CHILD_EVENTS
 };
 
 enum weir_supervise_what {
     WEIR_DO_SPAWN,
-    WEIR_DO_STOP,    /* ask it to */
+    WEIR_DO_STOP, /* ask it to */
     WEIR_DO_KILL,
-    WEIR_DO_UP,      /* tell the others */
+    WEIR_DO_UP, /* tell the others */
     WEIR_DO_DOWN,
-    WEIR_DO_FAILED,  /* it will not come back */
-    WEIR_DO_READY,   /* the whole bundle is, for the first time; no child */
-    WEIR_DO_END      /* all are gone: end with `exit_code` */
+    WEIR_DO_FAILED, /* it will not come back */
+    WEIR_DO_READY,  /* the whole bundle is, for the first time; no child */
+    WEIR_DO_END     /* all are gone: end with `exit_code` */
 };
 
 struct weir_supervise_action {
@@ -65,15 +65,15 @@ struct weir_supervisor_config {
 struct weir_child {
     enum weir_child_state state;
     unsigned stage;
-    bool critical;          /* its giving up ends the bundle */
+    bool critical; /* its giving up ends the bundle */
     uint64_t hang_ms;
-    uint64_t since_ms;      /* in this state */
-    uint64_t due_ms;        /* of STARTING, STOPPING: overdue; of BACKING_OFF: start */
-    uint64_t heard_ms;      /* last sign of a loop turn, while READY */
-    uint64_t ready_ms;      /* when it became ready; 0: not in this life */
-    uint64_t stopped_ms;    /* when SIGSTOP was seen; 0: it runs */
-    bool again;             /* STOPPING or KILLING by hand: start it when it has ended */
-    bool was_ready;         /* once, for the bundle's readiness */
+    uint64_t since_ms;   /* in this state */
+    uint64_t due_ms;     /* of STARTING, STOPPING: overdue; of BACKING_OFF: start */
+    uint64_t heard_ms;   /* last sign of a loop turn, while READY */
+    uint64_t ready_ms;   /* when it became ready; 0: not in this life */
+    uint64_t stopped_ms; /* when SIGSTOP was seen; 0: it runs */
+    bool again;          /* STOPPING or KILLING by hand: start it when it has ended */
+    bool was_ready;      /* once, for the bundle's readiness */
     uint32_t restarts;
     int last_exit;
     struct weir_restart restart;
@@ -83,7 +83,7 @@ struct weir_supervisor {
     struct weir_supervisor_config config;
     struct weir_child children[WEIR_CHILDREN_MAX];
     size_t count;
-    unsigned stage;         /* reached in starting, or left to stop */
+    unsigned stage; /* reached in starting, or left to stop */
     bool ready;
     bool stopping;
     bool ended;

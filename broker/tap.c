@@ -105,15 +105,15 @@ weir_tap_filter_match (const struct weir_tap_filter *f, const struct weir_tap_se
 {
     uint64_t bytes = s->meta.len + s->body.len;
     int answer = (s->envelope->flags & WEIR_ENV_ANSWER) != 0 ? 1 : 0;
-    return (f->kind == NULL || f->kind == s->kind) &&
-           (f->answer < 0 || f->answer == answer) && bytes >= f->min && bytes <= f->max &&
-           (f->trace == 0 || f->trace == s->envelope->trace) &&
-           (f->from[0] == '\0' || is_called (f->from, s->from_name, s->from_role)) &&
-           (f->to[0] == '\0' || is_called (f->to, s->to_name, s->to_role)) &&
-           (f->actor[0] == '\0' || is_called (f->actor, s->from_name, s->from_role) ||
-            is_called (f->actor, s->to_name, s->to_role)) &&
-           (f->peer[0] == '\0' || has_prefix (f->peer, s->envelope->peer)) &&
-           (f->db[0] == '\0' || has_prefix (f->db, s->envelope->database));
+    return (f->kind == NULL || f->kind == s->kind) && (f->answer < 0 || f->answer == answer)
+           && bytes >= f->min && bytes <= f->max
+           && (f->trace == 0 || f->trace == s->envelope->trace)
+           && (f->from[0] == '\0' || is_called (f->from, s->from_name, s->from_role))
+           && (f->to[0] == '\0' || is_called (f->to, s->to_name, s->to_role))
+           && (f->actor[0] == '\0' || is_called (f->actor, s->from_name, s->from_role)
+               || is_called (f->actor, s->to_name, s->to_role))
+           && (f->peer[0] == '\0' || has_prefix (f->peer, s->envelope->peer))
+           && (f->db[0] == '\0' || has_prefix (f->db, s->envelope->database));
 }
 
 /* ---- taps ---- */
@@ -127,8 +127,8 @@ weir_taps_start (struct weir_taps *t, const struct weir_envelope *request,
     if (t->count == WEIR_TAPS_MAX) {
         return weir_error_set (e, WEIR_LIMIT, NULL, "%u taps run already", WEIR_TAPS_MAX);
     }
-    if (weir_field_get_text (text, sizeof text - 1, wanted->has_expression,
-                             wanted->expression) != WEIR_OK) {
+    if (weir_field_get_text (text, sizeof text - 1, wanted->has_expression, wanted->expression)
+        != WEIR_OK) {
         return weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL, "the filter is not text");
     }
     enum weir_status status = weir_tap_filter_parse (&tap.filter, text, e);
@@ -212,8 +212,8 @@ carries_secret (const struct weir_tap_seen *seen)
     struct weir_arena *arena = weir_arena_new (64u << 10);
     ProtobufCMessage *message = NULL;
     bool secret = true;
-    if (weir_meta_unpack (&message, arena, &weir__link_message__descriptor, seen->meta) ==
-        WEIR_OK) {
+    if (weir_meta_unpack (&message, arena, &weir__link_message__descriptor, seen->meta)
+        == WEIR_OK) {
         uint32_t number = ((const Weir__LinkMessage *) message)->kind;
         const struct weir_kind *inner = number <= UINT16_MAX ? weir_kind ((uint16_t) number) : NULL;
         secret = inner == NULL || (inner->flags & WEIR_KIND_SECRET) != 0;
@@ -230,8 +230,7 @@ shown (struct weir_bytes part)
 }
 
 static bool
-show (struct weir_taps *t, struct weir_tap *tap, const struct weir_tap_seen *seen,
-      uint64_t unix_ms)
+show (struct weir_taps *t, struct weir_tap *tap, const struct weir_tap_seen *seen, uint64_t unix_ms)
 {
     Weir__TapEvent event = WEIR__TAP_EVENT__INIT;
     bool secret = seen->kind == NULL || (seen->kind->flags & WEIR_KIND_SECRET) != 0;

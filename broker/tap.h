@@ -9,13 +9,13 @@
 
 #define WEIR_TAP_PART_BYTES_MAX (64u << 10) /* of a meta or a body shown */
 
-struct weir_tap_filter { /* empty: everything */
+struct weir_tap_filter {              /* empty: everything */
     char actor[64], from[64], to[64]; /* names or roles; actor is either side */
     const struct weir_kind *kind;
-    char peer[16], db[16];            /* first characters of ids */
+    char peer[16], db[16]; /* first characters of ids */
     uint64_t trace;
-    uint64_t min, max;                /* bytes of meta and body */
-    int answer;                       /* -1: both, 0: requests, 1: answers */
+    uint64_t min, max; /* bytes of meta and body */
+    int answer;        /* -1: both, 0: requests, 1: answers */
 };
 /* "actor=store kind=NOVEL from=peers to=transport-1 peer=abc db=abc trace=N min=N max=N
  * answer=yes|no", any of them, all must hold. WEIR_INVALID_ARGUMENT names the word. */
@@ -24,7 +24,7 @@ WEIR_MUST enum weir_status weir_tap_filter_parse (struct weir_tap_filter *out, c
 
 struct weir_tap_seen {
     const struct weir_envelope *envelope;
-    struct weir_bytes head; /* the envelope as it passes */
+    struct weir_bytes head;       /* the envelope as it passes */
     const struct weir_kind *kind; /* NULL: unknown */
     const char *from_name, *from_role;
     const char *to_name, *to_role;
@@ -44,7 +44,7 @@ struct weir_tap {
     bool meta, body;
     uint64_t ends_ms;
     uint64_t rate;
-    uint64_t second;  /* the running one, and how many it saw */
+    uint64_t second; /* the running one, and how many it saw */
     uint64_t in_second;
     uint64_t missed;
 };
@@ -62,8 +62,8 @@ WEIR_MUST enum weir_status weir_taps_start (struct weir_taps *t,
                                             struct weir_error *e);
 /* The last answer says why. WEIR_NOT_FOUND when this tapper has no such tap. */
 WEIR_MUST enum weir_status weir_taps_stop (struct weir_taps *t,
-                                           const struct weir_mailbox_id *tapper,
-                                           uint64_t request, const char *why);
+                                           const struct weir_mailbox_id *tapper, uint64_t request,
+                                           const char *why);
 void weir_taps_see (struct weir_taps *t, const struct weir_tap_seen *seen, uint64_t now_ms,
                     uint64_t unix_ms);
 void weir_taps_tick (struct weir_taps *t, uint64_t now_ms);
