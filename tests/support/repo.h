@@ -123,8 +123,8 @@ node_try_set (struct node *n, const struct weir_id *db, const char *path, const 
     weir_edit_destroy (&edit);
     json_decref (value);
     if (status == WEIR_OK) {
-        status = weir_repo_commit (n->repo, db, weir_buf_bytes (&payload), ops, n->now_ms++,
-                                   entry, &e);
+        status =
+            weir_repo_commit (n->repo, db, weir_buf_bytes (&payload), ops, n->now_ms++, entry, &e);
     }
     weir_buf_fini (&payload);
     return status;
@@ -148,8 +148,7 @@ node_try_grant (struct node *n, const struct weir_id *db, const struct node *to,
 }
 
 static inline struct weir_id
-node_grant (struct node *n, const struct weir_id *db, const struct node *to,
-            enum weir_right right)
+node_grant (struct node *n, const struct weir_id *db, const struct node *to, enum weir_right right)
 {
     struct weir_id entry;
     assert_int_equal (node_try_grant (n, db, to, right, &entry), WEIR_OK);
@@ -182,9 +181,8 @@ node_lacking (struct node *from, struct node *to, const struct weir_id *db, stru
         uint64_t at = lacks.items[i].from_seq;
         while (at < lacks.items[i].to_seq) {
             uint64_t next = at;
-            assert_int_equal (weir_repo_read (from->repo, db, &lacks.items[i], at, 4096, out,
-                                              &next),
-                              WEIR_OK);
+            assert_int_equal (
+                weir_repo_read (from->repo, db, &lacks.items[i], at, 4096, out, &next), WEIR_OK);
             assert_true (next > at);
             at = next;
         }
@@ -216,8 +214,7 @@ node_import_all (struct node *n, const struct weir_id *db, struct weir_bytes run
     while (runs.len > 0) {
         size_t used = 0;
         assert_int_equal (weir_run_length (runs, &used), WEIR_OK);
-        struct weir_import_result r =
-            node_import (n, db, weir_bytes (runs.data, used), source);
+        struct weir_import_result r = node_import (n, db, weir_bytes (runs.data, used), source);
         fresh += r.outcome == WEIR_IMPORT_NEW ? 1u + r.unlocked : 0;
         runs.data += used;
         runs.len -= used;
@@ -271,8 +268,8 @@ assert_nodes_equal (struct node *a, struct node *b, const struct weir_id *db)
     const struct weir_id *heads_b = weir_repo_heads (b->repo, db, &n_b);
     assert_int_equal (n_a, n_b);
     assert_memory_equal (heads_a, heads_b, n_a * sizeof *heads_a);
-    assert_true (weir_vector_equal (weir_repo_vector (a->repo, db),
-                                    weir_repo_vector (b->repo, db)));
+    assert_true (
+        weir_vector_equal (weir_repo_vector (a->repo, db), weir_repo_vector (b->repo, db)));
     const struct weir_member *members_a = weir_repo_members (a->repo, db, &n_a);
     const struct weir_member *members_b = weir_repo_members (b->repo, db, &n_b);
     assert_int_equal (n_a, n_b);
