@@ -2,7 +2,8 @@
 
 #include "actors/peers/peers.h"
 
-int main (int argc, char **argv)
+int
+main (int argc, char **argv)
 {
     return weir_peers_run (argc, argv);
 }

@@ -4,7 +4,8 @@
 
 #include "actors/store/store.h"
 
-int main (int argc, char **argv)
+int
+main (int argc, char **argv)
 {
     if (argc > 1 && argv[1][0] != '-') {
         return weir_store_offline (argc, argv);

@@ -2,7 +2,8 @@
 
 #include "actors/transport/transport.h"
 
-int main (int argc, char **argv)
+int
+main (int argc, char **argv)
 {
     return weir_transport_run (argc, argv);
 }

@@ -2,7 +2,8 @@
 
 #include "bins/cli/cli.h"
 
-int main (int argc, char **argv)
+int
+main (int argc, char **argv)
 {
     return cli_main (argc, argv);
 }

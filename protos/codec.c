@@ -130,8 +130,8 @@ weir_field_get_text (char *out, size_t max, bool has, ProtobufCBinaryData data)
         return WEIR_OK;
     }
     struct weir_bytes text = weir_field (data);
-    if (text.len > max || !weir_bytes_is_utf8 (text) ||
-        (text.len > 0 && memchr (text.data, '\0', text.len) != NULL)) {
+    if (text.len > max || !weir_bytes_is_utf8 (text)
+        || (text.len > 0 && memchr (text.data, '\0', text.len) != NULL)) {
         return WEIR_BAD_MESSAGE;
     }
     if (text.len > 0) {
@@ -165,11 +165,13 @@ weir_problem_get (struct weir_error *e, enum weir_status status, struct weir_byt
     if (weir_meta_unpack (&message, arena, &weir__problem__descriptor, meta) == WEIR_OK) {
         const Weir__Problem *problem = (const Weir__Problem *) message;
         if (weir_field_get_text (found.what, sizeof found.what - 1, problem->has_what,
-                                 problem->what) != WEIR_OK) {
+                                 problem->what)
+            != WEIR_OK) {
             found.what[0] = '\0';
         }
         if (weir_field_get_text (found.hint, sizeof found.hint - 1, problem->has_hint,
-                                 problem->hint) != WEIR_OK) {
+                                 problem->hint)
+            != WEIR_OK) {
             found.hint[0] = '\0';
         }
     }

@@ -22,12 +22,21 @@ enum weir_kind_number {
 
 /* Roles as bits; ANY is every actor. */
 enum weir_role_bit {
-    WEIR_ROLE_C = 1, WEIR_ROLE_B = 2, WEIR_ROLE_S = 4, WEIR_ROLE_P = 8, WEIR_ROLE_T = 16,
-    WEIR_ROLE_R = 32, WEIR_ROLE_G = 64, WEIR_ROLE_N = 128,
+    WEIR_ROLE_C = 1,
+    WEIR_ROLE_B = 2,
+    WEIR_ROLE_S = 4,
+    WEIR_ROLE_P = 8,
+    WEIR_ROLE_T = 16,
+    WEIR_ROLE_R = 32,
+    WEIR_ROLE_G = 64,
+    WEIR_ROLE_N = 128,
     WEIR_ROLE_ANY = 4 | 8 | 16 | 32 | 64
 };
 enum weir_kind_flags {
-    WEIR_KIND_ONEWAY = 1, WEIR_KIND_IDEM = 2, WEIR_KIND_SECRET = 4, WEIR_KIND_STREAM = 8
+    WEIR_KIND_ONEWAY = 1,
+    WEIR_KIND_IDEM = 2,
+    WEIR_KIND_SECRET = 4,
+    WEIR_KIND_STREAM = 8
 };
 
 struct weir_kind {
@@ -43,9 +52,9 @@ struct weir_kind {
 /* NULL for a number that is not in the table. */
 const struct weir_kind *weir_kind (uint16_t number);
 const struct weir_kind *weir_kind_by_name (const char *name); /* any case */
-const struct weir_kind *weir_kind_at (size_t i);              /* in table order; NULL past the end */
-const char *weir_role_name (unsigned role_bit);               /* "client", "store", ... */
-unsigned weir_role_by_name (const char *name);                /* 0: unknown */
+const struct weir_kind *weir_kind_at (size_t i); /* in table order; NULL past the end */
+const char *weir_role_name (unsigned role_bit);  /* "client", "store", ... */
+unsigned weir_role_by_name (const char *name);   /* 0: unknown */
 
 /* Packs; the descriptor must be the one kinds.def names (asserted: our own code). NULL meta
  * gives no bytes. */
@@ -62,7 +71,7 @@ WEIR_MUST enum weir_status weir_meta_unpack (ProtobufCMessage **out, struct weir
 
 /* `bytes` fields. */
 struct weir_bytes weir_field (ProtobufCBinaryData data);
-ProtobufCBinaryData weir_field_of (struct weir_bytes bytes); /* borrowed */
+ProtobufCBinaryData weir_field_of (struct weir_bytes bytes);  /* borrowed */
 ProtobufCBinaryData weir_field_id (const struct weir_id *id); /* borrowed */
 ProtobufCBinaryData weir_field_str (const char *text);        /* borrowed; NULL: empty */
 /* A 32-byte id field; WEIR_BAD_MESSAGE for another length or when absent. */

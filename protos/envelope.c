@@ -29,8 +29,9 @@ weir_envelope_get (struct weir_envelope *e, struct weir_bytes bytes)
 {
     static const uint8_t zero[6];
     const uint8_t *p = bytes.data;
-    if (bytes.len != WEIR_ENVELOPE_BYTES || p[0] != VERSION ||
-        (p[1] & ~(WEIR_ENV_ANSWER | WEIR_ENV_MORE | WEIR_ENV_REFUSED)) != 0 || memcmp (p + 74, zero, 6) != 0) {
+    if (bytes.len != WEIR_ENVELOPE_BYTES || p[0] != VERSION
+        || (p[1] & ~(WEIR_ENV_ANSWER | WEIR_ENV_MORE | WEIR_ENV_REFUSED)) != 0
+        || memcmp (p + 74, zero, 6) != 0) {
         return WEIR_BAD_MESSAGE;
     }
     e->flags = p[1];

@@ -30,12 +30,12 @@ struct weir_mailbox_id {
 struct weir_envelope {
     uint8_t flags;
     uint16_t kind;
-    uint16_t status;   /* answers: enum weir_status; 0 = ok. An error answer's meta is Problem */
-    uint32_t ms_left;  /* 0: no limit. The asker's patience when it was sent */
+    uint16_t status;  /* answers: enum weir_status; 0 = ok. An error answer's meta is Problem */
+    uint32_t ms_left; /* 0: no limit. The asker's patience when it was sent */
     struct weir_mailbox_id from; /* stamped by the broker */
     struct weir_mailbox_id to;
-    uint64_t request;  /* 0: wants no answer */
-    uint64_t trace;    /* follows a cause through processes and nodes; 0: none */
+    uint64_t request;    /* 0: wants no answer */
+    uint64_t trace;      /* follows a cause through processes and nodes; 0: none */
     uint8_t peer[8];     /* first bytes of the device concerned; zero: none */
     uint8_t database[8]; /* first bytes of the database concerned; zero: none */
 };

@@ -10,16 +10,25 @@
 
 /* The words of kinds.def. */
 enum {
-    C = WEIR_ROLE_C, B = WEIR_ROLE_B, S = WEIR_ROLE_S, P = WEIR_ROLE_P, T = WEIR_ROLE_T,
-    R = WEIR_ROLE_R, G = WEIR_ROLE_G, N = WEIR_ROLE_N, ANY = WEIR_ROLE_ANY
+    C = WEIR_ROLE_C,
+    B = WEIR_ROLE_B,
+    S = WEIR_ROLE_S,
+    P = WEIR_ROLE_P,
+    T = WEIR_ROLE_T,
+    R = WEIR_ROLE_R,
+    G = WEIR_ROLE_G,
+    N = WEIR_ROLE_N,
+    ANY = WEIR_ROLE_ANY
 };
 enum {
-    ONEWAY = WEIR_KIND_ONEWAY, IDEM = WEIR_KIND_IDEM, SECRET = WEIR_KIND_SECRET,
+    ONEWAY = WEIR_KIND_ONEWAY,
+    IDEM = WEIR_KIND_IDEM,
+    SECRET = WEIR_KIND_SECRET,
     STREAM = WEIR_KIND_STREAM
 };
 
 static const struct weir_kind kinds[] = {
-#define KIND(number, name, from, to, meta, answer, body, flags) \
+#define KIND(number, name, from, to, meta, answer, body, flags)                                    \
     { (number), #name, (from), (to), META_##meta, META_##answer, (body), (flags) },
 #include "protos/kinds.def"
 #undef KIND
@@ -32,7 +41,7 @@ enum {
 #undef KIND
     ROWS
 };
-_Static_assert (ROWS < 255, "a row does not fit the index");
+_Static_assert(ROWS < 255, "a row does not fit the index");
 
 /* Row + 1 by number, 0: none. A number given twice does not compile (-Woverride-init). */
 static const uint8_t rows[] = {
@@ -71,8 +80,8 @@ static const struct {
     unsigned bit;
     const char *name;
 } roles[] = {
-    { WEIR_ROLE_C, "client" }, { WEIR_ROLE_B, "broker" },    { WEIR_ROLE_S, "store" },
-    { WEIR_ROLE_P, "peers" },  { WEIR_ROLE_T, "transport" }, { WEIR_ROLE_R, "retry" },
+    { WEIR_ROLE_C, "client" },  { WEIR_ROLE_B, "broker" },    { WEIR_ROLE_S, "store" },
+    { WEIR_ROLE_P, "peers" },   { WEIR_ROLE_T, "transport" }, { WEIR_ROLE_R, "retry" },
     { WEIR_ROLE_G, "gateway" }, { WEIR_ROLE_N, "node" },
 };
 

@@ -67,8 +67,7 @@ put_branch (struct weir_repo *self, const struct weir_repo_db *db, uint32_t numb
     weir_buf_put_varint (row, b->run_seq);
     weir_buf_put_varint (row, b->position);
     put_view (row, db, b->view);
-    struct weir_repo_key key =
-        weir_repo_key_db_u32 (WEIR_REPO_TABLE_BRANCH, db->number, number);
+    struct weir_repo_key key = weir_repo_key_db_u32 (WEIR_REPO_TABLE_BRANCH, db->number, number);
     weir_repo_put (self, &key, weir_buf_bytes (row));
 }
 
@@ -168,9 +167,9 @@ load_branch (struct weir_repo_db *db, struct weir_bytes key, struct weir_bytes v
     b.lamport = weir_read_varint (&r);
     b.run_seq = weir_read_varint (&r);
     b.position = weir_read_varint (&r);
-    if (weir_members_view_get (db->members, &b.view, &r) != WEIR_OK || !weir_reader_done (&r) ||
-        key.len != 9 || weir_load_u32 (key.data + 5) != db->n_branches ||
-        (b.parent != WEIR_REPO_NONE && b.parent >= db->n_branches) || b.count <= b.first_seq) {
+    if (weir_members_view_get (db->members, &b.view, &r) != WEIR_OK || !weir_reader_done (&r)
+        || key.len != 9 || weir_load_u32 (key.data + 5) != db->n_branches
+        || (b.parent != WEIR_REPO_NONE && b.parent >= db->n_branches) || b.count <= b.first_seq) {
         return WEIR_CORRUPT;
     }
     uint32_t number = branch_add (db, &b);
@@ -194,8 +193,8 @@ load_settings (struct weir_repo *self, struct weir_repo_db *db, struct weir_byte
     chain.lane = weir_read_u64 (&r);
     bool genesis = weir_read_u8 (&r) == 1;
     struct weir_bytes payload = weir_read_blob (&r, WEIR_PAYLOAD_BYTES_MAX);
-    if (weir_members_view_get (db->members, &view, &r) != WEIR_OK || !weir_reader_done (&r) ||
-        key.len != 9 || weir_load_u32 (key.data + 5) != db->n_settings) {
+    if (weir_members_view_get (db->members, &view, &r) != WEIR_OK || !weir_reader_done (&r)
+        || key.len != 9 || weir_load_u32 (key.data + 5) != db->n_settings) {
         return WEIR_CORRUPT;
     }
     uint32_t behind =
@@ -225,8 +224,8 @@ load_summary (struct weir_repo *self, struct weir_repo_db *db)
     db->position = weir_read_varint (&r);
     db->own_branch = weir_read_u32 (&r);
     uint64_t n_heads = weir_read_varint (&r);
-    if (r.bad || n_heads != weir_reader_left (&r) / WEIR_ID_BYTES ||
-        (db->own_branch != WEIR_REPO_NONE && db->own_branch >= db->n_branches)) {
+    if (r.bad || n_heads != weir_reader_left (&r) / WEIR_ID_BYTES
+        || (db->own_branch != WEIR_REPO_NONE && db->own_branch >= db->n_branches)) {
         return WEIR_CORRUPT;
     }
     db->n_heads = (size_t) n_heads;
@@ -242,8 +241,8 @@ load_table (struct weir_repo *self, struct weir_repo_db *db, enum weir_repo_tabl
 {
     struct weir_repo_key from = weir_repo_key_db (table, db->number);
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
@@ -441,14 +440,13 @@ weir_repo_heads_advance (struct weir_repo_db *db, const struct weir_id *prev,
 
 uint32_t
 weir_repo_settings_add (struct weir_repo *self, struct weir_repo_db *db,
-                        const struct weir_id *entry, const struct weir_chain *chain,
-                        uint32_t view, bool genesis, struct weir_bytes payload, bool put)
+                        const struct weir_id *entry, const struct weir_chain *chain, uint32_t view,
+                        bool genesis, struct weir_bytes payload, bool put)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     struct weir_settings settings;
     bool good = weir_settings_get (&settings, arena, payload, genesis) == WEIR_OK;
-    uint32_t ordinal =
-        weir_members_add (db->members, entry, chain, view, good ? &settings : NULL);
+    uint32_t ordinal = weir_members_add (db->members, entry, chain, view, good ? &settings : NULL);
     weir_assert (ordinal == db->n_settings);
     weir_grow (&db->settings, &db->cap_settings, db->n_settings + 1, sizeof db->settings[0]);
     db->settings[db->n_settings++] = (struct weir_repo_settings){

@@ -8,22 +8,22 @@
 #include "store/base/id.h"
 
 enum weir_repo_table {
-    WEIR_REPO_TABLE_LAYOUT = 0x01,    /* () -> layout, epoch, device, next db#, position */
-    WEIR_REPO_TABLE_DATABASE = 0x02,  /* (db#) -> id, state */
-    WEIR_REPO_TABLE_SUMMARY = 0x03,   /* (db#) -> counters, own branch, heads */
-    WEIR_REPO_TABLE_BRANCH = 0x04,    /* (db#, branch#) -> chain, parent, tip and its facts */
-    WEIR_REPO_TABLE_RUN = 0x05,       /* (db#, branch#, first seq) -> facts, the run's bytes */
-    WEIR_REPO_TABLE_ENTRY = 0x06,     /* (db#, entry id) -> branch#, first seq, offset */
-    WEIR_REPO_TABLE_SETTINGS = 0x07,  /* (db#, ordinal) -> entry, chain, view, payload */
-    WEIR_REPO_TABLE_INERT = 0x08,     /* (db#, branch#, seq) -> status */
-    WEIR_REPO_TABLE_ARRIVAL = 0x09,   /* (db#, position) -> nothing: the log of one database */
-    WEIR_REPO_TABLE_SNAPSHOT = 0x0a,  /* (db#) -> position, generation, parts, bytes */
-    WEIR_REPO_TABLE_PART = 0x0b,      /* (db#, generation, part) -> bytes of a document */
-    WEIR_REPO_TABLE_PENDING = 0x0c,   /* (db#, tip id) -> since, the run's bytes */
-    WEIR_REPO_TABLE_LOG = 0x0d,       /* (position) -> the arrival log's row */
-    WEIR_REPO_TABLE_CLIENT = 0x0e,    /* (client) -> greatest number, last seen */
-    WEIR_REPO_TABLE_ANSWER = 0x0f,    /* (client, number) -> answer */
-    WEIR_REPO_TABLE_STATE = 0x10,     /* (text) -> value */
+    WEIR_REPO_TABLE_LAYOUT = 0x01,   /* () -> layout, epoch, device, next db#, position */
+    WEIR_REPO_TABLE_DATABASE = 0x02, /* (db#) -> id, state */
+    WEIR_REPO_TABLE_SUMMARY = 0x03,  /* (db#) -> counters, own branch, heads */
+    WEIR_REPO_TABLE_BRANCH = 0x04,   /* (db#, branch#) -> chain, parent, tip and its facts */
+    WEIR_REPO_TABLE_RUN = 0x05,      /* (db#, branch#, first seq) -> facts, the run's bytes */
+    WEIR_REPO_TABLE_ENTRY = 0x06,    /* (db#, entry id) -> branch#, first seq, offset */
+    WEIR_REPO_TABLE_SETTINGS = 0x07, /* (db#, ordinal) -> entry, chain, view, payload */
+    WEIR_REPO_TABLE_INERT = 0x08,    /* (db#, branch#, seq) -> status */
+    WEIR_REPO_TABLE_ARRIVAL = 0x09,  /* (db#, position) -> nothing: the log of one database */
+    WEIR_REPO_TABLE_SNAPSHOT = 0x0a, /* (db#) -> position, generation, parts, bytes */
+    WEIR_REPO_TABLE_PART = 0x0b,     /* (db#, generation, part) -> bytes of a document */
+    WEIR_REPO_TABLE_PENDING = 0x0c,  /* (db#, tip id) -> since, the run's bytes */
+    WEIR_REPO_TABLE_LOG = 0x0d,      /* (position) -> the arrival log's row */
+    WEIR_REPO_TABLE_CLIENT = 0x0e,   /* (client) -> greatest number, last seen */
+    WEIR_REPO_TABLE_ANSWER = 0x0f,   /* (client, number) -> answer */
+    WEIR_REPO_TABLE_STATE = 0x10,    /* (text) -> value */
     WEIR_REPO_TABLE_END = 0x11
 };
 

@@ -92,12 +92,12 @@ static enum weir_status
 nearest (struct weir_repo *self, const struct weir_repo_db *db, uint64_t from, uint64_t to,
          bool backward, struct weir_log_row *row)
 {
-    struct weir_repo_key low = db == NULL ? weir_repo_key_log (from)
-                                          : weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL,
-                                                                  db->number, from);
-    struct weir_repo_key high = db == NULL ? weir_repo_key_log (to + 1)
-                                           : weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL,
-                                                                   db->number, to + 1);
+    struct weir_repo_key low =
+        db == NULL ? weir_repo_key_log (from)
+                   : weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, from);
+    struct weir_repo_key high =
+        db == NULL ? weir_repo_key_log (to + 1)
+                   : weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, to + 1);
     struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&low),
                                                   weir_repo_key_bytes (&high), backward);
     struct weir_bytes key;

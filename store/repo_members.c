@@ -44,8 +44,8 @@ weir_repo_rights_refresh (struct weir_repo *self, struct weir_repo_db *db)
     db->needs_upgrade = false;
     for (uint32_t i = 0; i < db->n_settings; i++) {
         const struct weir_repo_settings *s = &db->settings[i];
-        if ((s->entry_version_max > WEIR_ENTRY_VERSION || s->codec_max > CODEC_MAX) &&
-            !weir_members_is_void (db->members, db->view, i)) {
+        if ((s->entry_version_max > WEIR_ENTRY_VERSION || s->codec_max > CODEC_MAX)
+            && !weir_members_is_void (db->members, db->view, i)) {
             db->needs_upgrade = true;
         }
     }
@@ -83,8 +83,7 @@ weir_repo_members_epoch (const struct weir_repo *self)
 /* ---- forks ---- */
 
 enum weir_status
-weir_repo_fork (struct weir_repo *self, const struct weir_id *id, size_t i,
-                struct weir_fork *fork)
+weir_repo_fork (struct weir_repo *self, const struct weir_id *id, size_t i, struct weir_fork *fork)
 {
     struct weir_repo_db *db = NULL;
     enum weir_status status = weir_repo_db_get (self, id, &db);

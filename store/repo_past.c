@@ -87,9 +87,8 @@ walk_past (struct walk *w, const struct step *step)
 {
     struct weir_repo_record record;
     struct weir_run run;
-    enum weir_status status =
-        weir_repo_record_get (w->self, w->db, step->spot.branch, step->spot.run_seq,
-                              &w->self->record, &record);
+    enum weir_status status = weir_repo_record_get (w->self, w->db, step->spot.branch,
+                                                    step->spot.run_seq, &w->self->record, &record);
     if (status != WEIR_OK) {
         return status;
     }
@@ -175,8 +174,8 @@ cover (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id *de
             break;
         }
         uint32_t n = step.spot.branch;
-        if (weir_id_equal (&db->branches[n].chain.author, device) &&
-            step.spot.seq + 1 > covered[n]) {
+        if (weir_id_equal (&db->branches[n].chain.author, device)
+            && step.spot.seq + 1 > covered[n]) {
             covered[n] = step.spot.seq + 1;
         }
         status = walk_past (&w, &step);
@@ -196,14 +195,13 @@ add_data (struct weir_repo *self, struct weir_repo_db *db, uint32_t branch, uint
     uint64_t run_seq = 0;
     enum weir_status status = WEIR_OK;
     while (status == WEIR_OK && from < count) {
-        status =
-            weir_repo_record_at (self, db, branch, from, &self->record, &record, &run_seq);
+        status = weir_repo_record_at (self, db, branch, from, &self->record, &record, &run_seq);
         if (status != WEIR_OK) {
             break;
         }
         weir_arena_reset (self->arena_read);
-        if (weir_run_scan (&run, self->arena_read, record.bytes) != WEIR_OK ||
-            from - run.seq >= run.count) {
+        if (weir_run_scan (&run, self->arena_read, record.bytes) != WEIR_OK
+            || from - run.seq >= run.count) {
             status = WEIR_CORRUPT;
             break;
         }

@@ -36,8 +36,7 @@ found (struct compare *c, enum weir_status status)
 }
 
 static bool
-compare_find (void *context, const struct weir_id *entry, struct weir_chain *chain,
-              uint64_t *seq)
+compare_find (void *context, const struct weir_id *entry, struct weir_chain *chain, uint64_t *seq)
 {
     struct compare *c = context;
     struct weir_repo_spot spot;
@@ -87,8 +86,8 @@ compare_id_at (void *context, const struct weir_row *tip, uint64_t seq, struct w
 {
     struct compare *c = context;
     struct weir_repo_spot spot;
-    return found (c, weir_repo_find (c->self, c->db, &tip->tip, &spot)) && seq <= spot.seq &&
-           found (c, weir_repo_id_at (c->self, c->db, spot.branch, seq, id));
+    return found (c, weir_repo_find (c->self, c->db, &tip->tip, &spot)) && seq <= spot.seq
+           && found (c, weir_repo_id_at (c->self, c->db, spot.branch, seq, id));
 }
 
 enum weir_status
@@ -186,14 +185,13 @@ send_branch (struct weir_repo *self, struct weir_repo_db *db, uint32_t branch, u
     }
     struct weir_repo_key from =
         weir_repo_key_db_place (WEIR_REPO_TABLE_RUN, db->number, branch, run_seq);
-    struct weir_repo_key to =
-        weir_repo_key_db_place (WEIR_REPO_TABLE_RUN, db->number, branch, end);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_repo_key to = weir_repo_key_db_place (WEIR_REPO_TABLE_RUN, db->number, branch, end);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
-    while (status == WEIR_OK && *at < end &&
-           (s->bytes == 0 || s->bytes < s->bytes_max) && weir_kv_iter_next (iter, &key, &value)) {
+    while (status == WEIR_OK && *at < end && (s->bytes == 0 || s->bytes < s->bytes_max)
+           && weir_kv_iter_next (iter, &key, &value)) {
         struct weir_run run = { .count = 0 };
         weir_arena_reset (self->arena_read);
         status = weir_repo_record_read (&record, db, value);
@@ -236,9 +234,9 @@ weir_repo_read (struct weir_repo *self, const struct weir_id *id, const struct w
         weir_repo_settle (self);
         status = weir_repo_find (self, db, &range->tip, &spot);
     }
-    if (status == WEIR_OK &&
-        (weir_chain_compare (&db->branches[spot.branch].chain, &range->chain) != 0 ||
-         spot.seq + 1 != range->to_seq || from_seq < range->from_seq)) {
+    if (status == WEIR_OK
+        && (weir_chain_compare (&db->branches[spot.branch].chain, &range->chain) != 0
+            || spot.seq + 1 != range->to_seq || from_seq < range->from_seq)) {
         status = WEIR_NOT_FOUND;
     }
     if (status != WEIR_OK) {
@@ -249,8 +247,8 @@ weir_repo_read (struct weir_repo *self, const struct weir_id *id, const struct w
     while (status == WEIR_OK && at < range->to_seq && (s.bytes == 0 || s.bytes < bytes_max)) {
         uint64_t end = range->to_seq;
         uint32_t branch = branch_of (db, spot.branch, at, &end);
-        status = branch == WEIR_REPO_NONE ? WEIR_CORRUPT
-                                          : send_branch (self, db, branch, &at, end, &s);
+        status =
+            branch == WEIR_REPO_NONE ? WEIR_CORRUPT : send_branch (self, db, branch, &at, end, &s);
         at = at > end ? end : at; /* a run that goes on beyond a fork was sent whole */
     }
     if (!weir_run_joiner_is_empty (&s.joiner)) {
@@ -269,16 +267,16 @@ weir_repo_read (struct weir_repo *self, const struct weir_id *id, const struct w
 /* ---- entries ---- */
 
 static enum weir_status
-inert_of (struct weir_repo *self, const struct weir_repo_db *db,
-          const struct weir_repo_spot *spot, struct weir_entry_facts *facts)
+inert_of (struct weir_repo *self, const struct weir_repo_db *db, const struct weir_repo_spot *spot,
+          struct weir_entry_facts *facts)
 {
     struct weir_repo_key key =
         weir_repo_key_db_place (WEIR_REPO_TABLE_INERT, db->number, spot->branch, spot->seq);
     struct weir_buf value = { 0 };
     enum weir_status status = weir_kv_get (self->kv, weir_repo_key_bytes (&key), &value);
     facts->inert = status == WEIR_OK;
-    facts->inert_why = facts->inert && value.len == 1 ? weir_status_from_number (value.data[0])
-                                                      : WEIR_OK;
+    facts->inert_why =
+        facts->inert && value.len == 1 ? weir_status_from_number (value.data[0]) : WEIR_OK;
     weir_buf_fini (&value);
     return status == WEIR_NOT_FOUND ? WEIR_OK : status;
 }
@@ -323,8 +321,7 @@ weir_repo_entry (struct weir_repo *self, const struct weir_id *id, const struct 
         status = weir_repo_find (self, db, entry, &spot);
     }
     if (status == WEIR_OK) {
-        status = weir_repo_record_get (self, db, spot.branch, spot.run_seq, &self->record,
-                                       &record);
+        status = weir_repo_record_get (self, db, spot.branch, spot.run_seq, &self->record, &record);
         status = status != WEIR_OK ? status : weir_repo_run_decode (self, db, &record, &run);
         if (status == WEIR_OK && spot.seq - run.seq >= run.count) {
             status = WEIR_CORRUPT;
@@ -372,24 +369,24 @@ weir_repo_find_entry (struct weir_repo *self, const struct weir_id *id, const ch
     uint8_t bytes[WEIR_ID_BYTES];
     size_t n = status == WEIR_OK ? prefix_bytes (prefix, bytes) : 0;
     if (status != WEIR_OK || n == 0) {
-        return weir_error_set (e, status == WEIR_OK ? WEIR_NOT_FOUND : status, NULL,
-                               "no entry %s", prefix);
+        return weir_error_set (e, status == WEIR_OK ? WEIR_NOT_FOUND : status, NULL, "no entry %s",
+                               prefix);
     }
     weir_repo_settle (self);
     struct weir_repo_key from = weir_repo_key_db (WEIR_REPO_TABLE_ENTRY, db->number);
     memcpy (from.data + from.len, bytes, n);
     from.len += n;
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
     size_t count = 0;
     while (count < 2 && weir_kv_iter_next (iter, &key, &value)) {
         struct weir_id one;
-        if (key.len == 5 + WEIR_ID_BYTES &&
-            weir_id_from_bytes (&one, weir_bytes (key.data + 5, WEIR_ID_BYTES)) == WEIR_OK &&
-            weir_id_has_prefix (&one, prefix)) {
+        if (key.len == 5 + WEIR_ID_BYTES
+            && weir_id_from_bytes (&one, weir_bytes (key.data + 5, WEIR_ID_BYTES)) == WEIR_OK
+            && weir_id_has_prefix (&one, prefix)) {
             *entry = one;
             count++;
         }

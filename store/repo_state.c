@@ -11,10 +11,10 @@
 
 struct client {
     uint8_t name[16];
-    uint64_t high;    /* greatest number seen */
+    uint64_t high; /* greatest number seen */
     uint64_t seen_ms;
     bool dirty;
-    bool gone;        /* its rows are to be deleted */
+    bool gone; /* its rows are to be deleted */
 };
 
 struct weir_repo_clients {
@@ -78,8 +78,8 @@ weir_repo_clients_load (struct weir_repo *repo)
 {
     struct weir_repo_key from = weir_repo_key (WEIR_REPO_TABLE_CLIENT);
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (repo->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (repo->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
@@ -226,8 +226,8 @@ delete_answers (struct weir_repo *repo, const struct client *c)
     memcpy (from.data + 1, c->name, 16);
     from.len = 17;
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (repo->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (repo->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
     while (weir_kv_iter_next (iter, &key, &value)) {
@@ -246,8 +246,8 @@ weir_repo_clients_work (struct weir_repo *repo)
         void *value;
         for (size_t i = 0; weir_map_next (self->by_name, &i, &name, &value);) {
             struct client *c = value;
-            if (repo->now_ms - c->seen_ms > WEIR_CLIENT_TTL_MS && !c->dirty &&
-                c->seen_ms <= repo->now_ms) {
+            if (repo->now_ms - c->seen_ms > WEIR_CLIENT_TTL_MS && !c->dirty
+                && c->seen_ms <= repo->now_ms) {
                 client_drop (repo, c);
             }
         }
@@ -335,8 +335,8 @@ weir_repo_state_next (struct weir_repo *repo, const char *prefix, const char *af
     (void) state_key (&from, prefix);
     (void) state_key (&to, prefix);
     after_prefix (&to);
-    if (strncmp (after, prefix, strlen (prefix)) >= 0 && strcmp (after, prefix) >= 0 &&
-        after[0] != '\0') {
+    if (strncmp (after, prefix, strlen (prefix)) >= 0 && strcmp (after, prefix) >= 0
+        && after[0] != '\0') {
         weir_buf_clear (&from);
         (void) state_key (&from, after);
         weir_buf_put_u8 (&from, 0); /* the next key there can be */

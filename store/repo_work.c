@@ -14,8 +14,8 @@ forget_table (struct weir_repo *self, enum weir_repo_table table, uint32_t db, s
 {
     struct weir_repo_key from = weir_repo_key_db (table, db);
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
     while (budget > 0 && weir_kv_iter_next (iter, &key, &value)) {

@@ -23,20 +23,22 @@ struct weir_client {
     uint64_t trace;
 };
 
-static uint64_t now_ms (void)
+static uint64_t
+now_ms (void)
 {
     struct timespec t;
     clock_gettime (CLOCK_MONOTONIC, &t);
     return (uint64_t) t.tv_sec * 1000u + (uint64_t) t.tv_nsec / 1000000u;
 }
 
-static enum weir_status no_node (const char *control, const char *why, struct weir_error *e)
+static enum weir_status
+no_node (const char *control, const char *why, struct weir_error *e)
 {
     return weir_error_set (e, WEIR_NO_NODE, NULL, "cannot reach the node at %s: %s", control, why);
 }
 
-enum weir_status weir_client_open (struct weir_client **out, const char *control, uint32_t ms,
-                                   struct weir_error *e)
+enum weir_status
+weir_client_open (struct weir_client **out, const char *control, uint32_t ms, struct weir_error *e)
 {
     const char *path = strncmp (control, "ipc://", 6) == 0 ? control + 6 : control;
     if (strlen (path) > WEIR_IPC_PATH_MAX) {
@@ -81,7 +83,8 @@ enum weir_status weir_client_open (struct weir_client **out, const char *control
     return WEIR_OK;
 }
 
-void weir_client_close (struct weir_client **self_p)
+void
+weir_client_close (struct weir_client **self_p)
 {
     struct weir_client *c = *self_p;
     if (c == NULL) {
@@ -97,21 +100,23 @@ void weir_client_close (struct weir_client **self_p)
     *self_p = NULL;
 }
 
-struct weir_bytes weir_client_id (const struct weir_client *self)
+struct weir_bytes
+weir_client_id (const struct weir_client *self)
 {
     return weir_bytes (self->id, sizeof self->id);
 }
 
-uint64_t weir_client_number (struct weir_client *self)
+uint64_t
+weir_client_number (struct weir_client *self)
 {
     return ++self->number;
 }
 
 /* ---- sending ---- */
 
-enum weir_status weir_client_send (struct weir_client *self, uint16_t kind,
-                                   const ProtobufCMessage *meta, struct weir_bytes body,
-                                   uint32_t ms, uint64_t *request, struct weir_error *e)
+enum weir_status
+weir_client_send (struct weir_client *self, uint16_t kind, const ProtobufCMessage *meta,
+                  struct weir_bytes body, uint32_t ms, uint64_t *request, struct weir_error *e)
 {
     uint8_t head[WEIR_ENVELOPE_BYTES];
     struct weir_buf packed = { 0 };
@@ -146,7 +151,8 @@ struct owned {
     bool has_body;
 };
 
-void weir_client_answer_fini (struct weir_client_answer *answer)
+void
+weir_client_answer_fini (struct weir_client_answer *answer)
 {
     struct owned *o = answer->owned;
     if (o != NULL) {
@@ -159,7 +165,8 @@ void weir_client_answer_fini (struct weir_client_answer *answer)
     *answer = (struct weir_client_answer){ 0 };
 }
 
-static void drain (void *socket)
+static void
+drain (void *socket)
 {
     int more = 1;
     size_t size = sizeof more;
@@ -174,15 +181,16 @@ static void drain (void *socket)
     }
 }
 
-static enum weir_status decode (const zmq_msg_t *head, const zmq_msg_t *meta,
-                                struct weir_client_answer *answer, struct owned *o)
+static enum weir_status
+decode (const zmq_msg_t *head, const zmq_msg_t *meta, struct weir_client_answer *answer,
+        struct owned *o)
 {
     struct weir_envelope envelope;
     zmq_msg_t *h = (zmq_msg_t *) (uintptr_t) head;
     zmq_msg_t *m = (zmq_msg_t *) (uintptr_t) meta;
     struct weir_bytes bytes = weir_bytes (zmq_msg_data (m), zmq_msg_size (m));
-    enum weir_status status
-        = weir_envelope_get (&envelope, weir_bytes (zmq_msg_data (h), zmq_msg_size (h)));
+    enum weir_status status =
+        weir_envelope_get (&envelope, weir_bytes (zmq_msg_data (h), zmq_msg_size (h)));
     const struct weir_kind *kind = status == WEIR_OK ? weir_kind (envelope.kind) : NULL;
     if (status == WEIR_OK && (kind == NULL || (envelope.flags & WEIR_ENV_ANSWER) == 0)) {
         status = WEIR_BAD_MESSAGE;
@@ -204,8 +212,8 @@ static enum weir_status decode (const zmq_msg_t *head, const zmq_msg_t *meta,
     return status;
 }
 
-static enum weir_status receive_parts (struct weir_client *self, struct weir_client_answer *answer,
-                                       struct weir_error *e)
+static enum weir_status
+receive_parts (struct weir_client *self, struct weir_client_answer *answer, struct weir_error *e)
 {
     zmq_msg_t head;
     zmq_msg_t meta;
@@ -235,8 +243,9 @@ static enum weir_status receive_parts (struct weir_client *self, struct weir_cli
     return WEIR_OK;
 }
 
-enum weir_status weir_client_receive (struct weir_client *self, uint32_t ms,
-                                      struct weir_client_answer *answer, struct weir_error *e)
+enum weir_status
+weir_client_receive (struct weir_client *self, uint32_t ms, struct weir_client_answer *answer,
+                     struct weir_error *e)
 {
     zmq_pollitem_t item = { .socket = self->socket, .events = ZMQ_POLLIN };
     int n = zmq_poll (&item, 1, (long) ms);
@@ -256,10 +265,10 @@ enum weir_status weir_client_receive (struct weir_client *self, uint32_t ms,
     return receive_parts (self, answer, e);
 }
 
-enum weir_status weir_client_call (struct weir_client *self, uint16_t kind,
-                                   const ProtobufCMessage *meta, struct weir_bytes body,
-                                   uint32_t ms, struct weir_client_answer *answer,
-                                   struct weir_error *e)
+enum weir_status
+weir_client_call (struct weir_client *self, uint16_t kind, const ProtobufCMessage *meta,
+                  struct weir_bytes body, uint32_t ms, struct weir_client_answer *answer,
+                  struct weir_error *e)
 {
     uint64_t request = 0;
     uint64_t until = now_ms () + ms;

@@ -23,7 +23,7 @@ struct weir_client_answer {
     bool more;
     const ProtobufCMessage *meta; /* decoded; NULL when the kind has none or on an error */
     struct weir_bytes body;
-    struct weir_error problem;    /* when status is not WEIR_OK */
+    struct weir_error problem; /* when status is not WEIR_OK */
     void *owned;
 };
 void weir_client_answer_fini (struct weir_client_answer *answer);

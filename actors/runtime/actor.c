@@ -34,9 +34,12 @@ static bool
 parse_arguments (struct arguments *a, int argc, char **argv)
 {
     static const struct option options[] = {
-        { "name", required_argument, NULL, 'n' },     { "data", required_argument, NULL, 'd' },
-        { "run", required_argument, NULL, 'r' },      { "life-fd", required_argument, NULL, 'l' },
-        { "ready-fd", required_argument, NULL, 'y' }, { "identity-fd", required_argument, NULL, 'i' },
+        { "name", required_argument, NULL, 'n' },
+        { "data", required_argument, NULL, 'd' },
+        { "run", required_argument, NULL, 'r' },
+        { "life-fd", required_argument, NULL, 'l' },
+        { "ready-fd", required_argument, NULL, 'y' },
+        { "identity-fd", required_argument, NULL, 'i' },
         { NULL, 0, NULL, 0 },
     };
     *a = (struct arguments){ .life_fd = -1, .ready_fd = -1, .identity_fd = -1 };
@@ -44,17 +47,30 @@ parse_arguments (struct arguments *a, int argc, char **argv)
     opterr = 0;
     for (int c = 0; (c = getopt_long (argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
-        case 'n': a->name = optarg; break;
-        case 'd': a->data = optarg; break;
-        case 'r': a->run = optarg; break;
-        case 'l': a->life_fd = atoi (optarg); break;
-        case 'y': a->ready_fd = atoi (optarg); break;
-        case 'i': a->identity_fd = atoi (optarg); break;
-        default: return false;
+        case 'n':
+            a->name = optarg;
+            break;
+        case 'd':
+            a->data = optarg;
+            break;
+        case 'r':
+            a->run = optarg;
+            break;
+        case 'l':
+            a->life_fd = atoi (optarg);
+            break;
+        case 'y':
+            a->ready_fd = atoi (optarg);
+            break;
+        case 'i':
+            a->identity_fd = atoi (optarg);
+            break;
+        default:
+            return false;
         }
     }
-    return a->name != NULL && a->data != NULL && a->run != NULL && a->life_fd > 2 &&
-           a->ready_fd > 2 && a->identity_fd > 2;
+    return a->name != NULL && a->data != NULL && a->run != NULL && a->life_fd > 2 && a->ready_fd > 2
+           && a->identity_fd > 2;
 }
 
 static enum weir_status
@@ -198,8 +214,8 @@ fire_timers (struct weir_actor *self)
 {
     bool any = false;
     for (size_t n = 0; n < TIMERS_PER_TURN && !self->ended; n++) {
-        struct weir_alarm *alarm = (struct weir_alarm *) weir_timers_due (&self->timers,
-                                                                          self->now_ms);
+        struct weir_alarm *alarm =
+            (struct weir_alarm *) weir_timers_due (&self->timers, self->now_ms);
         if (alarm == NULL) {
             break;
         }
@@ -363,8 +379,10 @@ weir_actor_run (const struct weir_actor_def *def, int argc, char **argv)
 {
     struct arguments a;
     if (!parse_arguments (&a, argc, argv)) {
-        (void) fprintf (stderr, "weir: %s is an actor, started by the broker only\n"
-                                "hint: weir run\n", argc > 0 ? argv[0] : def->role);
+        (void) fprintf (stderr,
+                        "weir: %s is an actor, started by the broker only\n"
+                        "hint: weir run\n",
+                        argc > 0 ? argv[0] : def->role);
         return weir_status_exit (WEIR_USAGE);
     }
     struct weir_actor *self = weir_alloc (sizeof *self);

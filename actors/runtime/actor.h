@@ -22,9 +22,9 @@ struct weir_actor;
 struct weir_message {
     struct weir_envelope envelope;
     const struct weir_kind *kind;
-    const ProtobufCMessage *meta;  /* decoded; NULL when the kind has none. For the call only */
-    struct weir_bytes meta_bytes;  /* as received */
-    struct weir_bytes body;        /* borrowed for the call */
+    const ProtobufCMessage *meta; /* decoded; NULL when the kind has none. For the call only */
+    struct weir_bytes meta_bytes; /* as received */
+    struct weir_bytes body;       /* borrowed for the call */
 };
 
 struct weir_actor_handler {
@@ -33,8 +33,8 @@ struct weir_actor_handler {
 };
 
 struct weir_actor_def {
-    const char *role;                            /* "store" */
-    const struct weir_actor_handler *handlers;   /* ends with kind 0 */
+    const char *role;                          /* "store" */
+    const struct weir_actor_handler *handlers; /* ends with kind 0 */
     /* Makes the state; the mailbox is connected, nothing received yet. On a failure the process
      * ends with weir_status_exit (status) after logging *e. */
     enum weir_status (*start) (void **state, struct weir_actor *actor, struct weir_error *e);

@@ -74,10 +74,10 @@ struct weir_actor {
     size_t n_partners;
     struct weir_asks asks;
     struct weir_timers timers;
-    struct weir_alarm **alarms;    /* by slot */
+    struct weir_alarm **alarms; /* by slot */
     size_t n_alarms, alarms_cap;
     struct weir_alarm *free_alarms;
-    struct weir_alarm log_alarm;   /* back to the configured level */
+    struct weir_alarm log_alarm; /* back to the configured level */
     struct weir_watch *watches;
     size_t n_watches, watches_cap;
 

@@ -44,8 +44,8 @@ static void
 watch (struct weir_actor *self, void *socket, int fd, weir_actor_fn *fn, void *context)
 {
     size_t i = 0;
-    while (i < self->n_watches &&
-           (self->watches[i].socket != socket || self->watches[i].fd != fd)) {
+    while (i < self->n_watches
+           && (self->watches[i].socket != socket || self->watches[i].fd != fd)) {
         i++;
     }
     if (fn == NULL) {

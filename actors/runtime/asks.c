@@ -22,11 +22,11 @@ struct weir_ask {
     const struct weir_kind *kind;
     const struct weir_partner *partner; /* NULL: the broker, or any of the role */
     struct weir_envelope envelope;
-    zmq_msg_t meta, body;               /* to be sent again */
-    bool kept;                          /* they are there */
-    bool begun;                         /* a stream that has answered: not sent again */
+    zmq_msg_t meta, body; /* to be sent again */
+    bool kept;            /* they are there */
+    bool begun;           /* a stream that has answered: not sent again */
     uint32_t ms;
-    uint64_t until_ms;                  /* 0: no limit */
+    uint64_t until_ms; /* 0: no limit */
     weir_actor_answer_fn *done;
     void *context;
 };
@@ -144,8 +144,8 @@ place (struct weir_actor *self, struct weir_ask *ask, const struct weir_mailbox_
     if (ask->kind->to == WEIR_ROLE_B) {
         return;
     }
-    struct weir_partner *partner = to != NULL ? weir_partner_at (self, to)
-                                              : weir_partner_of_role (self, ask->kind->to);
+    struct weir_partner *partner =
+        to != NULL ? weir_partner_at (self, to) : weir_partner_of_role (self, ask->kind->to);
     if (partner == NULL && to != NULL) {
         doom (self, ask, WEIR_UNAVAILABLE);
         return;
@@ -256,8 +256,8 @@ void
 weir_asks_up (struct weir_actor *self, const struct weir_partner *partner)
 {
     for (struct weir_ask *ask = self->asks.first; ask != NULL; ask = ask->after) {
-        bool theirs = ask->partner == partner ||
-                      (ask->partner == NULL && ask->kind->to == partner->role);
+        bool theirs =
+            ask->partner == partner || (ask->partner == NULL && ask->kind->to == partner->role);
         if (ask->place == ASK_PARKED && theirs) {
             send_again (self, ask, partner);
         }
@@ -285,8 +285,10 @@ take (struct weir_actor *self, struct weir_ask *ask, struct weir_post *post)
     const struct weir_envelope *envelope = &post->envelope;
     enum weir_status status = weir_status_from_number (envelope->status);
     struct weir_message answer = {
-        .envelope = *envelope, .kind = ask->kind,
-        .meta_bytes = weir_post_bytes (&post->meta), .body = weir_post_bytes (&post->body),
+        .envelope = *envelope,
+        .kind = ask->kind,
+        .meta_bytes = weir_post_bytes (&post->meta),
+        .body = weir_post_bytes (&post->body),
     };
     if (status != WEIR_OK) {
         struct weir_error problem;
@@ -321,8 +323,8 @@ weir_asks_answer (struct weir_actor *self, struct weir_post *post)
 {
     struct weir_ask *ask = find (self, post->envelope.request);
     /* Nobody waits any more, or it comes from an incarnation that was given up. */
-    if (ask == NULL || ask->place != ASK_SENT || ask->envelope.kind != post->envelope.kind ||
-        !weir_mailbox_equal (&ask->envelope.to, &post->envelope.from)) {
+    if (ask == NULL || ask->place != ASK_SENT || ask->envelope.kind != post->envelope.kind
+        || !weir_mailbox_equal (&ask->envelope.to, &post->envelope.from)) {
         return;
     }
     bool by_broker = (post->envelope.flags & WEIR_ENV_REFUSED) != 0;

@@ -76,8 +76,8 @@ static void
 set_log_level (struct weir_actor *self, const Weir__LogLevel *wanted)
 {
     char word[16];
-    if (weir_field_get_text (word, sizeof word - 1, wanted->has_level, wanted->level) != WEIR_OK ||
-        !weir_log_level_parse (&self->log.level, word)) {
+    if (weir_field_get_text (word, sizeof word - 1, wanted->has_level, wanted->level) != WEIR_OK
+        || !weir_log_level_parse (&self->log.level, word)) {
         self->vitals.bad++;
         return;
     }
@@ -95,8 +95,9 @@ weir_lifeline_take (struct weir_actor *self, struct weir_post *post)
     const struct weir_kind *kind = weir_kind (post->envelope.kind);
     ProtobufCMessage *meta = NULL;
     weir_arena_reset (self->arena);
-    if (kind == NULL || weir_meta_get (&meta, self->arena, kind, false,
-                                       weir_post_bytes (&post->meta)) != WEIR_OK) {
+    if (kind == NULL
+        || weir_meta_get (&meta, self->arena, kind, false, weir_post_bytes (&post->meta))
+               != WEIR_OK) {
         self->vitals.bad++;
         return;
     }
@@ -109,8 +110,7 @@ weir_lifeline_take (struct weir_actor *self, struct weir_post *post)
         break;
     case WEIR_KIND_UP:
     case WEIR_KIND_DOWN:
-        weir_partner_notice (self, kind->number == WEIR_KIND_UP,
-                             (const Weir__ActorNotice *) meta);
+        weir_partner_notice (self, kind->number == WEIR_KIND_UP, (const Weir__ActorNotice *) meta);
         break;
     case WEIR_KIND_SET_LOG_LEVEL:
         set_log_level (self, (const Weir__LogLevel *) meta);

@@ -34,8 +34,8 @@ weir_log_init (struct weir_log *log, const char *actor, uint64_t epoch, const ch
     log->format = WEIR_LOG_TEXT;
     if (strcmp (format, "json") == 0) {
         log->format = WEIR_LOG_JSON;
-    } else if (strcmp (format, "journald") == 0 ||
-               (strcmp (format, "text") != 0 && getenv ("JOURNAL_STREAM") != NULL)) {
+    } else if (strcmp (format, "journald") == 0
+               || (strcmp (format, "text") != 0 && getenv ("JOURNAL_STREAM") != NULL)) {
         log->format = WEIR_LOG_JOURNALD;
     }
     (void) snprintf (log->actor, sizeof log->actor, "%s", actor);
@@ -112,8 +112,7 @@ render (const struct weir_log *log, struct weir_buf *out, const char *stamp,
         weir_buf_printf (out, "%s ", stamp);
     }
     weir_buf_printf (out, "%s %s %016llx event=%s%s%s\n", words[level], log->actor,
-                     (unsigned long long) log->epoch, event, detail[0] == '\0' ? "" : " ",
-                     detail);
+                     (unsigned long long) log->epoch, event, detail[0] == '\0' ? "" : " ", detail);
 }
 
 void

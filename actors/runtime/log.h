@@ -22,8 +22,8 @@ struct weir_log {
     int fd;
     struct {
         const char *event;
-        uint64_t second;   /* when a line was last written */
-        uint64_t held;     /* lines not written since */
+        uint64_t second; /* when a line was last written */
+        uint64_t held;   /* lines not written since */
     } warned[WEIR_LOG_EVENTS_MAX];
 };
 

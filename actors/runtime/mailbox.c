@@ -138,7 +138,9 @@ weir_mailbox_take (struct weir_actor *self, struct weir_post *post)
         return;
     }
     struct weir_message message = {
-        .envelope = *envelope, .kind = kind, .meta_bytes = weir_post_bytes (&post->meta),
+        .envelope = *envelope,
+        .kind = kind,
+        .meta_bytes = weir_post_bytes (&post->meta),
         .body = weir_post_bytes (&post->body),
     };
     ProtobufCMessage *meta = NULL;

@@ -65,9 +65,9 @@ weir_partner_notice (struct weir_actor *self, bool up, const Weir__ActorNotice *
 {
     char role[32];
     char name[64];
-    if (weir_field_get_text (role, sizeof role - 1, notice->has_role, notice->role) != WEIR_OK ||
-        weir_field_get_text (name, sizeof name - 1, notice->has_name, notice->name) != WEIR_OK ||
-        notice->mailbox.len != WEIR_ADDRESS_BYTES) {
+    if (weir_field_get_text (role, sizeof role - 1, notice->has_role, notice->role) != WEIR_OK
+        || weir_field_get_text (name, sizeof name - 1, notice->has_name, notice->name) != WEIR_OK
+        || notice->mailbox.len != WEIR_ADDRESS_BYTES) {
         self->vitals.bad++;
         return;
     }

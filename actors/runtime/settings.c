@@ -25,17 +25,17 @@ struct setting {
     const char *text_default;
     uint64_t number_default; /* of a flag: 0 or 1 */
     uint64_t min, max;
-    size_t at;               /* in struct weir_settings_values */
+    size_t at; /* in struct weir_settings_values */
     bool reload;
 };
 
 #define AT(field) offsetof (struct weir_settings_values, field)
 static const struct setting settings[] = {
-#define TEXT(field, key, unit, value, choices, reload, text) \
+#define TEXT(field, key, unit, value, choices, reload, text)                                       \
     { SETTING_TEXT, key, unit, text, choices, value, 0, 0, 0, AT (field), reload },
-#define NUMBER(field, key, unit, value, min, max, reload, text) \
+#define NUMBER(field, key, unit, value, min, max, reload, text)                                    \
     { SETTING_NUMBER, key, unit, text, NULL, NULL, value, min, max, AT (field), reload },
-#define FLAG(field, key, unit, value, reload, text) \
+#define FLAG(field, key, unit, value, reload, text)                                                \
     { SETTING_FLAG, key, unit, text, NULL, NULL, value, 0, 0, AT (field), reload },
 #include "actors/runtime/settings.def"
 #undef TEXT
@@ -43,8 +43,8 @@ static const struct setting settings[] = {
 #undef FLAG
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
-_Static_assert (SETTINGS <= sizeof ((struct weir_settings_values *) 0)->origins,
-                "origins has too few places");
+_Static_assert(SETTINGS <= sizeof ((struct weir_settings_values *) 0)->origins,
+               "origins has too few places");
 
 static char *
 text_at (const struct weir_settings_values *v, const struct setting *s)
@@ -272,8 +272,7 @@ weir_settings_parse (struct weir_settings_values *v, struct weir_bytes text, con
 }
 
 static enum weir_status
-read_file (struct weir_settings_values *v, const char *file, bool must_exist,
-           struct weir_error *e)
+read_file (struct weir_settings_values *v, const char *file, bool must_exist, struct weir_error *e)
 {
     enum weir_status status = WEIR_OK;
     struct weir_buf text = { 0 };
@@ -379,9 +378,15 @@ weir_settings_row (const struct weir_settings_values *v, size_t i, struct weir_s
     }
     const struct setting *s = &settings[i];
     *row = (struct weir_setting_row){
-        .key = s->key, .unit = s->unit, .text = s->text, .choices = s->choices,
-        .origin = origins[v->origins[i] % 4], .min = s->min, .max = s->max,
-        .is_number = s->type == SETTING_NUMBER, .reload = s->reload,
+        .key = s->key,
+        .unit = s->unit,
+        .text = s->text,
+        .choices = s->choices,
+        .origin = origins[v->origins[i] % 4],
+        .min = s->min,
+        .max = s->max,
+        .is_number = s->type == SETTING_NUMBER,
+        .reload = s->reload,
     };
     env_name (row->env, s->key);
     show_default (row->default_value, sizeof row->default_value, s);

@@ -23,7 +23,7 @@ struct weir_settings_values {
 #undef TEXT
 #undef NUMBER
 #undef FLAG
-    uint8_t origins[64]; /* enum weir_setting_origin, by row */
+    uint8_t origins[64];              /* enum weir_setting_origin, by row */
     char file[WEIR_SETTING_TEXT_MAX]; /* the file read; "" when none */
 };
 
@@ -46,7 +46,7 @@ struct weir_setting_row {
     const char *text;
     const char *choices; /* "a|b|c"; NULL: any */
     const char *origin;
-    uint64_t min, max;   /* of a number */
+    uint64_t min, max; /* of a number */
     bool is_number;
     bool reload;
     char env[64];

@@ -12,7 +12,7 @@
 struct reader {
     const char *name; /* of the file */
     unsigned line;
-    size_t depth;     /* sections open */
+    size_t depth; /* sections open */
     char sections[DEPTH_MAX][NAME_BYTES_MAX];
     struct weir_error *e;
 };
@@ -29,8 +29,8 @@ refuse (const struct reader *r, const char *why)
 static bool
 is_name_char (char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'
+           || c == '-' || c == '.';
 }
 
 static bool

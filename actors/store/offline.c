@@ -29,7 +29,8 @@ struct offline {
     bool off;
 };
 
-static int fail (enum weir_status status, const struct weir_error *e)
+static int
+fail (enum weir_status status, const struct weir_error *e)
 {
     const char *hint = e->hint[0] != '\0' ? e->hint : weir_status_hint (status);
     fprintf (stderr, "weir: %s (%s)\n", e->what[0] != '\0' ? e->what : weir_status_code (status),
@@ -40,7 +41,8 @@ static int fail (enum weir_status status, const struct weir_error *e)
     return weir_status_exit (status);
 }
 
-static enum weir_status read_line (const char *path, char *out, size_t size, struct weir_error *e)
+static enum weir_status
+read_line (const char *path, char *out, size_t size, struct weir_error *e)
 {
     FILE *f = fopen (path, "re");
     if (f == NULL) {
@@ -52,13 +54,14 @@ static enum weir_status read_line (const char *path, char *out, size_t size, str
     }
     fclose (f);
     out[strcspn (out, "\r\n")] = '\0';
-    return out[0] != '\0' ? WEIR_OK
-                          : weir_error_set (e, WEIR_BAD_PASSPHRASE, "its first line is the passphrase",
-                                            "%s is empty", path);
+    return out[0] != '\0'
+               ? WEIR_OK
+               : weir_error_set (e, WEIR_BAD_PASSPHRASE, "its first line is the passphrase",
+                                 "%s is empty", path);
 }
 
-static enum weir_status load_passphrase (const struct offline *o, char *out, size_t size,
-                                         struct weir_error *e)
+static enum weir_status
+load_passphrase (const struct offline *o, char *out, size_t size, struct weir_error *e)
 {
     out[0] = '\0';
     return o->settings.passphrase_file[0] != '\0'
@@ -69,7 +72,8 @@ static enum weir_status load_passphrase (const struct offline *o, char *out, siz
 /* ---- init ---- */
 
 /* Like mkdir -p, the last part 0700. */
-static enum weir_status make_directory (const char *path, struct weir_error *e)
+static enum weir_status
+make_directory (const char *path, struct weir_error *e)
 {
     char part[WEIR_SETTING_TEXT_MAX];
     snprintf (part, sizeof part, "%s", path);
@@ -91,8 +95,8 @@ static enum weir_status make_directory (const char *path, struct weir_error *e)
 }
 
 /* Values of a ZPL file go in quotes; the format has no escapes, so a quote cannot be written. */
-static enum weir_status put_value (struct weir_buf *out, const char *key, const char *value,
-                                   struct weir_error *e)
+static enum weir_status
+put_value (struct weir_buf *out, const char *key, const char *value, struct weir_error *e)
 {
     for (const char *p = value; *p != '\0'; p++) {
         if (*p == '"' || (unsigned char) *p < 0x20) {
@@ -104,7 +108,8 @@ static enum weir_status put_value (struct weir_buf *out, const char *key, const 
     return WEIR_OK;
 }
 
-static enum weir_status write_config (const struct offline *o, struct weir_error *e)
+static enum weir_status
+write_config (const struct offline *o, struct weir_error *e)
 {
     struct weir_buf text = { 0 };
     char host[WEIR_NAME_BYTES_MAX + 1] = "";
@@ -129,9 +134,8 @@ static enum weir_status write_config (const struct offline *o, struct weir_error
                                          "%s is already there", o->paths.config);
             }
         } else if (fd < 0 || write (fd, text.data, text.len) != (ssize_t) text.len) {
-            status = weir_error_set (e, errno == ENOSPC ? WEIR_DISK_FULL : WEIR_CANNOT_CREATE,
-                                     NULL, "cannot write %s: %s", o->paths.config,
-                                     strerror (errno));
+            status = weir_error_set (e, errno == ENOSPC ? WEIR_DISK_FULL : WEIR_CANNOT_CREATE, NULL,
+                                     "cannot write %s: %s", o->paths.config, strerror (errno));
         }
     }
     if (fd >= 0) {
@@ -142,14 +146,15 @@ static enum weir_status write_config (const struct offline *o, struct weir_error
 }
 
 /* The flags must be good before anything is written. */
-static enum weir_status check_flags (struct offline *o, struct weir_error *e)
+static enum weir_status
+check_flags (struct offline *o, struct weir_error *e)
 {
     enum weir_status status = WEIR_OK;
     if (o->name != NULL) {
         status = weir_settings_set (&o->settings, "name", o->name, WEIR_FROM_FLAG, e);
         if (status == WEIR_OK && strlen (o->name) > WEIR_NAME_BYTES_MAX) {
-            status = weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
-                                     "a name has at most %u bytes", WEIR_NAME_BYTES_MAX);
+            status = weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL, "a name has at most %u bytes",
+                                     WEIR_NAME_BYTES_MAX);
         }
     }
     if (status == WEIR_OK && o->role != NULL) {
@@ -169,7 +174,8 @@ static enum weir_status check_flags (struct offline *o, struct weir_error *e)
     return status;
 }
 
-static int init (struct offline *o)
+static int
+init (struct offline *o)
 {
     struct weir_error e = { 0 };
     struct weir_identity identity = { 0 };
@@ -210,7 +216,8 @@ static int init (struct offline *o)
 
 /* ---- protect ---- */
 
-static int protect (struct offline *o)
+static int
+protect (struct offline *o)
 {
     struct weir_error e = { 0 };
     char old[512] = "";
@@ -244,8 +251,8 @@ static int protect (struct offline *o)
 
 /* ---- verify and repair ---- */
 
-static enum weir_status load_identity (struct offline *o, struct weir_identity *identity,
-                                       struct weir_error *e)
+static enum weir_status
+load_identity (struct offline *o, struct weir_identity *identity, struct weir_error *e)
 {
     char passphrase[512];
     enum weir_status status = load_passphrase (o, passphrase, sizeof passphrase, e);
@@ -261,20 +268,22 @@ static enum weir_status load_identity (struct offline *o, struct weir_identity *
     return status;
 }
 
-static void print_report (const struct weir_check_report *r, enum weir_status status)
+static void
+print_report (const struct weir_check_report *r, enum weir_status status)
 {
-    json_t *out = json_pack (
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "result", weir_status_code (status),
-        "databases", (json_int_t) r->databases, "runs", (json_int_t) r->runs, "entries",
-        (json_int_t) r->entries, "bytes", (json_int_t) r->bytes, "bad_runs",
-        (json_int_t) r->bad_runs, "missing", (json_int_t) r->missing, "wrong_indexes",
-        (json_int_t) r->wrong_indexes, "first_problem", r->first_problem);
+    json_t *out = json_pack ("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "result",
+                             weir_status_code (status), "databases", (json_int_t) r->databases,
+                             "runs", (json_int_t) r->runs, "entries", (json_int_t) r->entries,
+                             "bytes", (json_int_t) r->bytes, "bad_runs", (json_int_t) r->bad_runs,
+                             "missing", (json_int_t) r->missing, "wrong_indexes",
+                             (json_int_t) r->wrong_indexes, "first_problem", r->first_problem);
     json_dumpf (out, stdout, JSON_COMPACT);
     putchar ('\n');
     json_decref (out);
 }
 
-static int verify (struct offline *o)
+static int
+verify (struct offline *o)
 {
     struct weir_error e = { 0 };
     struct weir_identity identity = { 0 };
@@ -312,7 +321,8 @@ static int verify (struct offline *o)
     return status == WEIR_OK ? 0 : fail (status, &e);
 }
 
-static int repair (struct offline *o)
+static int
+repair (struct offline *o)
 {
     struct weir_error e = { 0 };
     struct weir_identity identity = { 0 };
@@ -343,28 +353,46 @@ static int repair (struct offline *o)
     return status == WEIR_OK ? 0 : fail (status, &e);
 }
 
-int weir_store_offline (int argc, char **argv)
+int
+weir_store_offline (int argc, char **argv)
 {
-    static const struct option flags[]
-        = { { "data", required_argument, NULL, 'd' }, { "name", required_argument, NULL, 'n' },
-            { "role", required_argument, NULL, 'r' }, { "listen", required_argument, NULL, 'l' },
-            { "db", required_argument, NULL, 'b' },
-            { "passphrase-file", required_argument, NULL, 'p' },
-            { "off", no_argument, NULL, 'o' },        { NULL, 0, NULL, 0 } };
+    static const struct option flags[] = { { "data", required_argument, NULL, 'd' },
+                                           { "name", required_argument, NULL, 'n' },
+                                           { "role", required_argument, NULL, 'r' },
+                                           { "listen", required_argument, NULL, 'l' },
+                                           { "db", required_argument, NULL, 'b' },
+                                           { "passphrase-file", required_argument, NULL, 'p' },
+                                           { "off", no_argument, NULL, 'o' },
+                                           { NULL, 0, NULL, 0 } };
     struct offline o = { 0 };
     struct weir_error e = { 0 };
     int c;
     weir_crypto_init ();
     while ((c = getopt_long (argc, argv, "", flags, NULL)) != -1) {
         switch (c) {
-        case 'd': o.data = optarg; break;
-        case 'n': o.name = optarg; break;
-        case 'r': o.role = optarg; break;
-        case 'l': o.listen = optarg; break;
-        case 'b': o.db = optarg; break;
-        case 'p': o.passphrase_file = optarg; break;
-        case 'o': o.off = true; break;
-        default: return weir_status_exit (WEIR_USAGE);
+        case 'd':
+            o.data = optarg;
+            break;
+        case 'n':
+            o.name = optarg;
+            break;
+        case 'r':
+            o.role = optarg;
+            break;
+        case 'l':
+            o.listen = optarg;
+            break;
+        case 'b':
+            o.db = optarg;
+            break;
+        case 'p':
+            o.passphrase_file = optarg;
+            break;
+        case 'o':
+            o.off = true;
+            break;
+        default:
+            return weir_status_exit (WEIR_USAGE);
         }
     }
     const char *verb = optind < argc ? argv[optind] : "";
@@ -393,7 +421,7 @@ int weir_store_offline (int argc, char **argv)
     if (strcmp (verb, "protect") == 0) {
         return protect (&o);
     }
-    weir_error_set (&e, WEIR_USAGE, "weir-store init|verify|repair|protect [--data DIR]", "no such verb: %s",
-                    verb);
+    weir_error_set (&e, WEIR_USAGE, "weir-store init|verify|repair|protect [--data DIR]",
+                    "no such verb: %s", verb);
     return fail (WEIR_USAGE, &e);
 }

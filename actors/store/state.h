@@ -70,8 +70,7 @@ void store_fail (struct store *s, const struct weir_envelope *request, enum weir
 /* Answers once all that was written so far is on disk. `client` (16 bytes) and `number`, when
  * given, make the answer the one any resend gets. */
 void store_answer_synced (struct store *s, const struct weir_envelope *request,
-                          const ProtobufCMessage *meta, struct weir_bytes client,
-                          uint64_t number);
+                          const ProtobufCMessage *meta, struct weir_bytes client, uint64_t number);
 /* A resend of a numbered request: answers it again (once synced) and returns true. False also
  * when the request is not numbered; true with an error answer when the number is malformed. */
 bool store_answered_before (struct store *s, const struct weir_envelope *request, bool has_client,

@@ -11,7 +11,8 @@
 
 /* ---- databases ---- */
 
-void store_db_create (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_create (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbCreate *ask = (const Weir__DbCreate *) message->meta;
@@ -22,12 +23,12 @@ void store_db_create (void *state, struct weir_actor *actor, const struct weir_m
         || !store_writable (s, &message->envelope)) {
         return;
     }
-    enum weir_status status
-        = weir_field_get_text (name, WEIR_NAME_BYTES_MAX, ask->has_name, ask->name);
+    enum weir_status status =
+        weir_field_get_text (name, WEIR_NAME_BYTES_MAX, ask->has_name, ask->name);
     if (status != WEIR_OK || name[0] == '\0') {
-        status = weir_error_set (&e, WEIR_INVALID_ARGUMENT, NULL,
-                                 "a database's name has 1 to %u bytes of UTF-8",
-                                 WEIR_NAME_BYTES_MAX);
+        status =
+            weir_error_set (&e, WEIR_INVALID_ARGUMENT, NULL,
+                            "a database's name has 1 to %u bytes of UTF-8", WEIR_NAME_BYTES_MAX);
     } else if (weir_repo_resolve (s->repo, name, &db, NULL) == WEIR_OK) {
         status = weir_error_set (&e, WEIR_EXISTS, "weir db ls shows them",
                                  "a database called %s is already here", name);
@@ -50,8 +51,9 @@ void store_db_create (void *state, struct weir_actor *actor, const struct weir_m
 }
 
 /* One DbInfo in the arena. */
-static Weir__DbInfo *info_message (struct store *s, struct weir_arena *arena,
-                                   const struct weir_db_info *info, bool detail)
+static Weir__DbInfo *
+info_message (struct store *s, struct weir_arena *arena, const struct weir_db_info *info,
+              bool detail)
 {
     Weir__DbInfo *m = weir_arena_alloc (arena, sizeof *m);
     if (m == NULL) {
@@ -116,8 +118,8 @@ static Weir__DbInfo *info_message (struct store *s, struct weir_arena *arena,
     return m;
 }
 
-static void answer_infos (struct store *s, const struct weir_envelope *request,
-                          const struct weir_id *only)
+static void
+answer_infos (struct store *s, const struct weir_envelope *request, const struct weir_id *only)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     Weir__DbInfos answer = WEIR__DB_INFOS__INIT;
@@ -139,13 +141,15 @@ static void answer_infos (struct store *s, const struct weir_envelope *request,
     weir_arena_destroy (&arena);
 }
 
-void store_db_list (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_list (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     (void) actor;
     answer_infos (state, &message->envelope, NULL);
 }
 
-void store_db_show (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_show (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     const Weir__DbName *ask = (const Weir__DbName *) message->meta;
     struct weir_id db;
@@ -155,7 +159,8 @@ void store_db_show (void *state, struct weir_actor *actor, const struct weir_mes
     }
 }
 
-void store_db_forget (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_forget (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbForget *ask = (const Weir__DbForget *) message->meta;
@@ -178,8 +183,9 @@ void store_db_forget (void *state, struct weir_actor *actor, const struct weir_m
 
 /* ---- members ---- */
 
-static void add_late (struct store *s, struct weir_arena *arena, const struct weir_id *db,
-                      const struct weir_member *member, Weir__Member *m)
+static void
+add_late (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+          const struct weir_member *member, Weir__Member *m)
 {
     struct weir_ranges late = { 0 };
     if (member->right == WEIR_RIGHT_NONE
@@ -205,7 +211,8 @@ static void add_late (struct store *s, struct weir_arena *arena, const struct we
     weir_ranges_fini (&late);
 }
 
-void store_db_members (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_members (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbMembersAsk *ask = (const Weir__DbMembersAsk *) message->meta;
@@ -248,14 +255,14 @@ void store_db_members (void *state, struct weir_actor *actor, const struct weir_
 }
 
 /* Makes the change and answers with its entry once it is durable. */
-static void change_member (struct store *s, const struct weir_message *message,
-                           const struct weir_id *db, const struct weir_member_change *change,
-                           struct weir_bytes client, uint64_t number)
+static void
+change_member (struct store *s, const struct weir_message *message, const struct weir_id *db,
+               const struct weir_member_change *change, struct weir_bytes client, uint64_t number)
 {
     struct weir_error e = { 0 };
     struct weir_id entry;
-    enum weir_status status = weir_repo_change_members (
-        s->repo, db, change, 1, weir_actor_wall_ms (s->actor), &entry, &e);
+    enum weir_status status = weir_repo_change_members (s->repo, db, change, 1,
+                                                        weir_actor_wall_ms (s->actor), &entry, &e);
     if (status != WEIR_OK) {
         store_fail (s, &message->envelope, status, &e);
         return;
@@ -270,9 +277,9 @@ static void change_member (struct store *s, const struct weir_message *message,
 }
 
 /* A member by whole id, unique prefix or name, among the members ever; a whole id may be new. */
-static bool find_member (struct store *s, const struct weir_message *message,
-                         const struct weir_id *db, const char *text,
-                         struct weir_member_change *change)
+static bool
+find_member (struct store *s, const struct weir_message *message, const struct weir_id *db,
+             const char *text, struct weir_member_change *change)
 {
     struct weir_error e = { 0 };
     size_t n = 0;
@@ -292,16 +299,17 @@ static bool find_member (struct store *s, const struct weir_message *message,
         return true;
     }
     if (found != 1) {
-        enum weir_status status
-            = weir_error_set (&e, found == 0 ? WEIR_NOT_FOUND : WEIR_AMBIGUOUS,
-                              found == 0 ? "weir db members DB lists them" : NULL,
-                              "%s is %s", text, found == 0 ? "no member" : "more than one member");
+        enum weir_status status =
+            weir_error_set (&e, found == 0 ? WEIR_NOT_FOUND : WEIR_AMBIGUOUS,
+                            found == 0 ? "weir db members DB lists them" : NULL, "%s is %s", text,
+                            found == 0 ? "no member" : "more than one member");
         store_fail (s, &message->envelope, status, &e);
     }
     return found == 1;
 }
 
-void store_db_grant (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_grant (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbGrant *ask = (const Weir__DbGrant *) message->meta;
@@ -328,7 +336,8 @@ void store_db_grant (void *state, struct weir_actor *actor, const struct weir_me
 }
 
 /* Leaving is removing oneself; the data stay until `db rm`. */
-void store_db_leave (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_leave (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbName *ask = (const Weir__DbName *) message->meta;
@@ -338,8 +347,7 @@ void store_db_leave (void *state, struct weir_actor *actor, const struct weir_me
         || !store_resolve (s, &message->envelope, ask->has_db, ask->db, &db)) {
         return;
     }
-    struct weir_member_change change = { .device = s->identity.device,
-                                         .right = WEIR_RIGHT_NONE };
+    struct weir_member_change change = { .device = s->identity.device, .right = WEIR_RIGHT_NONE };
     snprintf (change.name, sizeof change.name, "%s", s->name);
     change_member (s, message, &db, &change, weir_bytes (NULL, 0), 0);
 }
@@ -351,7 +359,8 @@ struct progress {
     const struct weir_envelope *request;
 };
 
-static void verify_progress (void *context, uint64_t runs)
+static void
+verify_progress (void *context, uint64_t runs)
 {
     struct progress *p = context;
     Weir__CheckReport part = WEIR__CHECK_REPORT__INIT;
@@ -360,7 +369,8 @@ static void verify_progress (void *context, uint64_t runs)
     weir_actor_answer (p->s->actor, p->request, &part.base, weir_bytes (NULL, 0), true);
 }
 
-void store_db_verify (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_verify (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbName *ask = (const Weir__DbName *) message->meta;
@@ -373,8 +383,8 @@ void store_db_verify (void *state, struct weir_actor *actor, const struct weir_m
     struct weir_check_report report = { 0 };
     struct progress p = { .s = s, .request = &message->envelope };
     (void) weir_repo_flush (s->repo, weir_actor_wall_ms (s->actor));
-    enum weir_status status
-        = weir_repo_verify (s->repo, one ? &db : NULL, verify_progress, &p, &report);
+    enum weir_status status =
+        weir_repo_verify (s->repo, one ? &db : NULL, verify_progress, &p, &report);
     Weir__CheckReport answer = WEIR__CHECK_REPORT__INIT;
     answer.has_databases = answer.has_runs = answer.has_entries = answer.has_bytes = true;
     answer.databases = report.databases;

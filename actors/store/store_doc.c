@@ -14,15 +14,16 @@
 
 /* ---- reading ---- */
 
-static bool read_path (struct store *s, const struct weir_envelope *request, bool has,
-                       ProtobufCBinaryData field, char **path)
+static bool
+read_path (struct store *s, const struct weir_envelope *request, bool has,
+           ProtobufCBinaryData field, char **path)
 {
     char *text = weir_alloc (PATH_BYTES_MAX + 1);
     if (weir_field_get_text (text, PATH_BYTES_MAX, has, field) != WEIR_OK) {
         struct weir_error e = { 0 };
-        enum weir_status status = weir_error_set (
-            &e, WEIR_INVALID_PATH, NULL, "the path is not UTF-8, or is longer than %u bytes",
-            PATH_BYTES_MAX);
+        enum weir_status status =
+            weir_error_set (&e, WEIR_INVALID_PATH, NULL,
+                            "the path is not UTF-8, or is longer than %u bytes", PATH_BYTES_MAX);
         store_fail (s, request, status, &e);
         free (text);
         return false;
@@ -31,7 +32,8 @@ static bool read_path (struct store *s, const struct weir_envelope *request, boo
     return true;
 }
 
-void store_doc_get (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_doc_get (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DocPath *ask = (const Weir__DocPath *) message->meta;
@@ -71,7 +73,8 @@ done:
     free (path);
 }
 
-void store_doc_heads (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_doc_heads (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbName *ask = (const Weir__DbName *) message->meta;
@@ -92,8 +95,9 @@ void store_doc_heads (void *state, struct weir_actor *actor, const struct weir_m
 }
 
 /* The document keeps, per key, values it has not seen superseded; true causality is the log's. */
-static bool superseded (struct store *s, const struct weir_id *db,
-                        const struct weir_doc_value *values, size_t n, size_t i)
+static bool
+superseded (struct store *s, const struct weir_id *db, const struct weir_doc_value *values,
+            size_t n, size_t i)
 {
     for (size_t j = 0; j < n; j++) {
         bool before = false;
@@ -108,7 +112,8 @@ static bool superseded (struct store *s, const struct weir_id *db,
     return false;
 }
 
-void store_doc_conflicts (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_doc_conflicts (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DocPath *ask = (const Weir__DocPath *) message->meta;
@@ -167,9 +172,9 @@ void store_doc_conflicts (void *state, struct weir_actor *actor, const struct we
 /* ---- writing ---- */
 
 /* Seals what the edit holds as one commit. *unchanged: there was nothing to say. */
-static enum weir_status seal (struct store *s, const struct weir_id *db, struct weir_edit *edit,
-                              struct weir_bytes text, struct weir_buf *payload,
-                              struct weir_id *entry, bool *unchanged, struct weir_error *e)
+static enum weir_status
+seal (struct store *s, const struct weir_id *db, struct weir_edit *edit, struct weir_bytes text,
+      struct weir_buf *payload, struct weir_id *entry, bool *unchanged, struct weir_error *e)
 {
     uint32_t ops = 0;
     *unchanged = weir_edit_ops (edit) == 0;
@@ -188,8 +193,8 @@ static enum weir_status seal (struct store *s, const struct weir_id *db, struct 
     return status;
 }
 
-static enum weir_status commit_text (bool has, ProtobufCBinaryData field, struct weir_bytes *out,
-                                     struct weir_error *e)
+static enum weir_status
+commit_text (bool has, ProtobufCBinaryData field, struct weir_bytes *out, struct weir_error *e)
 {
     *out = has ? weir_field (field) : weir_bytes (NULL, 0);
     if (out->len > WEIR_MESSAGE_TEXT_BYTES_MAX || !weir_bytes_is_utf8 (*out)) {
@@ -201,8 +206,9 @@ static enum weir_status commit_text (bool has, ProtobufCBinaryData field, struct
 }
 
 /* A single write: `value` NULL removes. */
-static void write_one (struct store *s, const struct weir_message *message,
-                       const Weir__DocWrite *ask, const json_t *value)
+static void
+write_one (struct store *s, const struct weir_message *message, const Weir__DocWrite *ask,
+           const json_t *value)
 {
     struct weir_error e = { 0 };
     struct weir_id db;
@@ -245,7 +251,8 @@ static void write_one (struct store *s, const struct weir_message *message,
     free (path);
 }
 
-void store_doc_set (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_doc_set (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DocWrite *ask = (const Weir__DocWrite *) message->meta;
@@ -265,7 +272,8 @@ void store_doc_set (void *state, struct weir_actor *actor, const struct weir_mes
     json_decref (value);
 }
 
-void store_doc_remove (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_doc_remove (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DocWrite *ask = (const Weir__DocWrite *) message->meta;
@@ -287,7 +295,8 @@ struct apply {
     uint64_t unchanged;
 };
 
-static enum weir_status apply_line (struct apply *a, struct weir_bytes line, struct weir_error *e)
+static enum weir_status
+apply_line (struct apply *a, struct weir_bytes line, struct weir_error *e)
 {
     struct weir_doc *doc = NULL;
     json_t *json = NULL;
@@ -312,7 +321,8 @@ static enum weir_status apply_line (struct apply *a, struct weir_bytes line, str
     return status;
 }
 
-static bool is_blank (struct weir_bytes line)
+static bool
+is_blank (struct weir_bytes line)
 {
     for (size_t i = 0; i < line.len; i++) {
         if (line.data[i] != ' ' && line.data[i] != '\t' && line.data[i] != '\r') {
@@ -323,8 +333,8 @@ static bool is_blank (struct weir_bytes line)
 }
 
 /* One commit a line; lines before a bad one are kept, and the answer says which one it was. */
-static enum weir_status apply_body (struct apply *a, struct weir_bytes body, uint64_t *line_number,
-                                    struct weir_error *e)
+static enum weir_status
+apply_body (struct apply *a, struct weir_bytes body, uint64_t *line_number, struct weir_error *e)
 {
     enum weir_status status = WEIR_OK;
     size_t at = 0;
@@ -341,7 +351,8 @@ static enum weir_status apply_body (struct apply *a, struct weir_bytes body, uin
     return status;
 }
 
-void store_doc_apply (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_doc_apply (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DocApply *ask = (const Weir__DocApply *) message->meta;

@@ -16,7 +16,8 @@
 
 /* ---- the log ---- */
 
-static ProtobufCBinaryData copy_field (struct weir_arena *arena, struct weir_bytes bytes)
+static ProtobufCBinaryData
+copy_field (struct weir_arena *arena, struct weir_bytes bytes)
 {
     ProtobufCBinaryData field = { 0 };
     field.data = weir_arena_copy (arena, bytes);
@@ -24,14 +25,16 @@ static ProtobufCBinaryData copy_field (struct weir_arena *arena, struct weir_byt
     return field;
 }
 
-static ProtobufCBinaryData copy_id (struct weir_arena *arena, const struct weir_id *id)
+static ProtobufCBinaryData
+copy_id (struct weir_arena *arena, const struct weir_id *id)
 {
     return copy_field (arena, weir_id_bytes (id));
 }
 
 /* One LogEntry; NULL when the arena is full or the entry is gone. */
-static Weir__LogEntry *log_entry (struct store *s, struct weir_arena *arena,
-                                  const struct weir_id *db, const struct weir_id *id)
+static Weir__LogEntry *
+log_entry (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+           const struct weir_id *id)
 {
     struct weir_entry_facts facts;
     struct weir_buf payload = { 0 };
@@ -73,8 +76,9 @@ static Weir__LogEntry *log_entry (struct store *s, struct weir_arena *arena,
 }
 
 /* The operations of a data entry as JSON, for `entry show`. */
-static void add_ops (struct store *s, struct weir_arena *arena, const struct weir_id *db,
-                     const struct weir_id *id, Weir__LogEntry *m)
+static void
+add_ops (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+         const struct weir_id *id, Weir__LogEntry *m)
 {
     struct weir_entry_facts facts;
     struct weir_buf payload = { 0 };
@@ -95,7 +99,8 @@ static void add_ops (struct store *s, struct weir_arena *arena, const struct wei
 }
 
 /* The ids of a row's entries, first to last; the caller frees. */
-static struct weir_id *row_ids (struct store *s, const struct weir_log_row *row, size_t *count)
+static struct weir_id *
+row_ids (struct store *s, const struct weir_log_row *row, size_t *count)
 {
     size_t n = (size_t) (row->range.to_seq - row->range.from_seq);
     struct weir_id *ids = weir_alloc ((n + 1) * sizeof *ids);
@@ -117,7 +122,8 @@ static struct weir_id *row_ids (struct store *s, const struct weir_log_row *row,
 }
 
 /* Newest first, a page at a time; `before` is (position << 12 | entries of its row to skip). */
-void store_doc_log (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_doc_log (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DocLogAsk *ask = (const Weir__DocLogAsk *) message->meta;
@@ -126,8 +132,8 @@ void store_doc_log (void *state, struct weir_actor *actor, const struct weir_mes
     if (!store_resolve (s, &message->envelope, ask->has_db, ask->db, &db)) {
         return;
     }
-    size_t limit = ask->has_limit && ask->limit > 0 && ask->limit < LOG_ITEMS_MAX ? ask->limit
-                                                                                  : LOG_ITEMS_MAX;
+    size_t limit =
+        ask->has_limit && ask->limit > 0 && ask->limit < LOG_ITEMS_MAX ? ask->limit : LOG_ITEMS_MAX;
     bool paged = ask->has_before && ask->before > 0;
     uint64_t before = paged ? ask->before >> 12 : UINT64_MAX;
     size_t skip = paged ? ask->before & 0xfffu : 0;
@@ -137,8 +143,7 @@ void store_doc_log (void *state, struct weir_actor *actor, const struct weir_mes
     struct weir_log_row row;
     answer.items = weir_alloc (LOG_ITEMS_MAX * sizeof *answer.items);
     answer.has_before = true;
-    while (answer.before == 0
-           && weir_repo_log_prev (s->repo, upper, &db, &row) == WEIR_OK) {
+    while (answer.before == 0 && weir_repo_log_prev (s->repo, upper, &db, &row) == WEIR_OK) {
         size_t n = 0;
         struct weir_id *ids = row_ids (s, &row, &n);
         for (size_t i = skip; i < n; i++) {
@@ -160,15 +165,16 @@ void store_doc_log (void *state, struct weir_actor *actor, const struct weir_mes
     weir_arena_destroy (&arena);
 }
 
-void store_entry_show (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_entry_show (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__EntryAsk *ask = (const Weir__EntryAsk *) message->meta;
     struct weir_error e = { 0 };
     struct weir_id entry;
     char prefix[WEIR_ID_TEXT + 1];
-    enum weir_status status
-        = weir_field_get_text (prefix, WEIR_ID_TEXT, ask->has_entry, ask->entry);
+    enum weir_status status =
+        weir_field_get_text (prefix, WEIR_ID_TEXT, ask->has_entry, ask->entry);
     bool named = ask->has_db && ask->db.len > 0;
     struct weir_id db;
     (void) actor;
@@ -184,7 +190,8 @@ void store_entry_show (void *state, struct weir_actor *actor, const struct weir_
     } else {
         struct weir_db_info info;
         status = WEIR_NOT_FOUND;
-        for (size_t i = 0; status == WEIR_NOT_FOUND && weir_repo_database (s->repo, i, &info); i++) {
+        for (size_t i = 0; status == WEIR_NOT_FOUND && weir_repo_database (s->repo, i, &info);
+             i++) {
             db = info.id;
             status = weir_repo_find_entry (s->repo, &db, prefix, &entry, &e);
         }
@@ -217,14 +224,16 @@ struct store_watch {
     size_t limit;
 };
 
-static void token_put (struct store *s, uint64_t position, char out[TOKEN_BYTES + 1])
+static void
+token_put (struct store *s, uint64_t position, char out[TOKEN_BYTES + 1])
 {
     snprintf (out, TOKEN_BYTES + 1, "%016llx.%llx", (unsigned long long) weir_repo_epoch (s->repo),
               (unsigned long long) position);
 }
 
 /* WEIR_GAP for another epoch or a position that was never told. */
-static enum weir_status token_get (struct store *s, struct weir_bytes text, uint64_t *position)
+static enum weir_status
+token_get (struct store *s, struct weir_bytes text, uint64_t *position)
 {
     char token[TOKEN_BYTES + 1];
     unsigned long long epoch = 0;
@@ -243,8 +252,8 @@ static enum weir_status token_get (struct store *s, struct weir_bytes text, uint
                                                                                     : WEIR_GAP;
 }
 
-static Weir__CommitEvent *feed_item (struct store *s, struct weir_arena *arena,
-                                     const struct weir_log_row *row)
+static Weir__CommitEvent *
+feed_item (struct store *s, struct weir_arena *arena, const struct weir_log_row *row)
 {
     char token[TOKEN_BYTES + 1];
     struct weir_db_info info = { 0 };
@@ -280,7 +289,8 @@ static Weir__CommitEvent *feed_item (struct store *s, struct weir_arena *arena,
 }
 
 /* Answers the poll if there is anything behind its position, or if `ended`. */
-static bool feed_answer (struct store *s, const struct store_watch *w, bool ended, bool gap)
+static bool
+feed_answer (struct store *s, const struct store_watch *w, bool ended, bool gap)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     Weir__CommitEvents answer = WEIR__COMMIT_EVENTS__INIT;
@@ -310,7 +320,8 @@ static bool feed_answer (struct store *s, const struct store_watch *w, bool ende
     return answered;
 }
 
-static void watches_look (struct store *s, uint64_t now_ms)
+static void
+watches_look (struct store *s, uint64_t now_ms)
 {
     for (struct store_watch **at = &s->watches; *at != NULL;) {
         struct store_watch *w = *at;
@@ -323,14 +334,16 @@ static void watches_look (struct store *s, uint64_t now_ms)
     }
 }
 
-void store_watch_synced (struct store *s)
+void
+store_watch_synced (struct store *s)
 {
     if (s->watches != NULL) {
         watches_look (s, weir_actor_now_ms (s->actor));
     }
 }
 
-static void watch_timer (void *state, struct weir_actor *actor, void *context)
+static void
+watch_timer (void *state, struct weir_actor *actor, void *context)
 {
     struct store *s = state;
     uint64_t next = UINT64_MAX;
@@ -345,7 +358,8 @@ static void watch_timer (void *state, struct weir_actor *actor, void *context)
     }
 }
 
-void store_db_watch (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_watch (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbWatch *ask = (const Weir__DbWatch *) message->meta;

@@ -16,7 +16,8 @@
 
 /* ---- opening ---- */
 
-void store_open (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_open (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     (void) actor;
@@ -32,11 +33,11 @@ void store_open (void *state, struct weir_actor *actor, const struct weir_messag
 /* ---- node state ---- */
 
 /* Only the rows that page 1 gives to peers and retry; keys, tickets and joins are the store's. */
-static bool state_key_allowed (struct weir_bytes key)
+static bool
+state_key_allowed (struct weir_bytes key)
 {
-    static const char *const prefixes[] = { "cards/",   "peers/", "relationships/",
-                                            "cursors/", "retry/", "history/",
-                                            "transports/" };
+    static const char *const prefixes[] = { "cards/", "peers/",   "relationships/", "cursors/",
+                                            "retry/", "history/", "transports/" };
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
         size_t n = strlen (prefixes[i]);
         if (key.len >= n && memcmp (key.data, prefixes[i], n) == 0) {
@@ -46,7 +47,8 @@ static bool state_key_allowed (struct weir_bytes key)
     return false;
 }
 
-void store_state_get (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_state_get (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__StateScan *ask = (const Weir__StateScan *) message->meta;
@@ -99,7 +101,8 @@ void store_state_get (void *state, struct weir_actor *actor, const struct weir_m
     weir_arena_destroy (&arena);
 }
 
-void store_state_put (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_state_put (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__StateRows *ask = (const Weir__StateRows *) message->meta;
@@ -120,7 +123,8 @@ void store_state_put (void *state, struct weir_actor *actor, const struct weir_m
 
 /* ---- signatures ---- */
 
-void store_sign_proof (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_sign_proof (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__SignAsk *ask = (const Weir__SignAsk *) message->meta;
@@ -140,7 +144,8 @@ void store_sign_proof (void *state, struct weir_actor *actor, const struct weir_
 /* ---- link keys and the card ---- */
 
 /* The row holds pairs of public and secret keys, the newest first. Makes the first one. */
-static size_t link_keys (struct store *s, struct weir_link_key keys[LINK_KEYS_KEPT], bool rotate)
+static size_t
+link_keys (struct store *s, struct weir_link_key keys[LINK_KEYS_KEPT], bool rotate)
 {
     struct weir_buf row = { 0 };
     size_t n = 0;
@@ -172,7 +177,8 @@ static size_t link_keys (struct store *s, struct weir_link_key keys[LINK_KEYS_KE
     return n;
 }
 
-void store_lease (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_lease (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     struct weir_link_key keys[LINK_KEYS_KEPT];
@@ -195,7 +201,8 @@ void store_lease (void *state, struct weir_actor *actor, const struct weir_messa
 
 /* The card is signed anew only when it changes: same addresses, keys and name keep the counter,
  * so a restart makes no traffic. */
-void store_card_sign (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_card_sign (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__CardSign *ask = (const Weir__CardSign *) message->meta;
@@ -243,7 +250,8 @@ void store_card_sign (void *state, struct weir_actor *actor, const struct weir_m
     weir_buf_fini (&row);
 }
 
-void store_key_show (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_key_show (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     struct weir_link_key keys[LINK_KEYS_KEPT];
@@ -264,7 +272,8 @@ void store_key_show (void *state, struct weir_actor *actor, const struct weir_me
 
 /* ---- status ---- */
 
-void store_status (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_status (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     struct weir_db_info info;

@@ -9,7 +9,8 @@
 #define RIGHTS_BYTES_MAX (WEIR_MESSAGE_META_BYTES_MAX / 2)
 #define NOVEL_ROWS_PER_SLICE 256u
 
-static ProtobufCBinaryData copy_id (struct weir_arena *arena, const struct weir_id *id)
+static ProtobufCBinaryData
+copy_id (struct weir_arena *arena, const struct weir_id *id)
 {
     ProtobufCBinaryData field = { 0 };
     field.data = weir_arena_copy (arena, weir_id_bytes (id));
@@ -19,8 +20,8 @@ static ProtobufCBinaryData copy_id (struct weir_arena *arena, const struct weir_
 
 /* ---- rights ---- */
 
-static Weir__DbRight *right_message (struct store *s, struct weir_arena *arena,
-                                     const struct weir_db_info *info)
+static Weir__DbRight *
+right_message (struct store *s, struct weir_arena *arena, const struct weir_db_info *info)
 {
     Weir__DbRight *m = weir_arena_alloc (arena, sizeof *m);
     if (m == NULL) {
@@ -55,7 +56,8 @@ static Weir__DbRight *right_message (struct store *s, struct weir_arena *arena,
 }
 
 /* A page of databases behind `after`, or one. */
-void store_db_rights (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_rights (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbRightsAsk *ask = (const Weir__DbRightsAsk *) message->meta;
@@ -93,7 +95,8 @@ void store_db_rights (void *state, struct weir_actor *actor, const struct weir_m
     weir_arena_destroy (&arena);
 }
 
-void store_rights_changed (struct store *s, const struct weir_id *db)
+void
+store_rights_changed (struct store *s, const struct weir_id *db)
 {
     Weir__RightsChanged m = WEIR__RIGHTS_CHANGED__INIT;
     m.has_db = db != NULL;
@@ -109,8 +112,8 @@ void store_rights_changed (struct store *s, const struct weir_id *db)
 /* ---- comparison ---- */
 
 /* Told rows of a message, in the arena; false when they do not decode. */
-static bool told_rows (Weir__Row **rows, size_t n, struct weir_arena *arena,
-                       struct weir_told_row **out)
+static bool
+told_rows (Weir__Row **rows, size_t n, struct weir_arena *arena, struct weir_told_row **out)
 {
     struct weir_told_row *told = weir_arena_array (arena, n + 1, sizeof *told);
     for (size_t i = 0; told != NULL && i < n; i++) {
@@ -137,8 +140,9 @@ static bool told_rows (Weir__Row **rows, size_t n, struct weir_arena *arena,
     return told != NULL;
 }
 
-static Weir__Row *row_message (struct store *s, struct weir_arena *arena, const struct weir_id *db,
-                               const struct weir_row *row, bool with_samples)
+static Weir__Row *
+row_message (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+             const struct weir_row *row, bool with_samples)
 {
     Weir__Row *m = weir_arena_alloc (arena, sizeof *m);
     if (m == NULL) {
@@ -170,7 +174,8 @@ static Weir__Row *row_message (struct store *s, struct weir_arena *arena, const 
     return m;
 }
 
-static Weir__Range *range_message (struct weir_arena *arena, const struct weir_range *range)
+static Weir__Range *
+range_message (struct weir_arena *arena, const struct weir_range *range)
 {
     Weir__Range *m = weir_arena_alloc (arena, sizeof *m);
     if (m == NULL) {
@@ -187,8 +192,9 @@ static Weir__Range *range_message (struct weir_arena *arena, const struct weir_r
 }
 
 /* Fills ranges of a message; how many entries they hold. */
-static uint64_t put_ranges (struct weir_arena *arena, const struct weir_ranges *ranges,
-                            Weir__Range ***out, size_t *n_out)
+static uint64_t
+put_ranges (struct weir_arena *arena, const struct weir_ranges *ranges, Weir__Range ***out,
+            size_t *n_out)
 {
     uint64_t entries = 0;
     *out = weir_arena_array (arena, ranges->count + 1, sizeof **out);
@@ -204,7 +210,8 @@ static uint64_t put_ranges (struct weir_arena *arena, const struct weir_ranges *
 }
 
 /* Is this chain among the told ones? */
-static bool told_chain (const struct weir_told_row *told, size_t n, const struct weir_chain *chain)
+static bool
+told_chain (const struct weir_told_row *told, size_t n, const struct weir_chain *chain)
 {
     for (size_t i = 0; i < n; i++) {
         if (weir_chain_compare (&told[i].row.chain, chain) == 0) {
@@ -214,9 +221,10 @@ static bool told_chain (const struct weir_told_row *told, size_t n, const struct
     return false;
 }
 
-static void put_ours (struct store *s, struct weir_arena *arena, const struct weir_id *db,
-                      const struct weir_told_row *told, size_t n_told, bool only,
-                      const struct weir_vector *unknown, Weir__Compared *answer)
+static void
+put_ours (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+          const struct weir_told_row *told, size_t n_told, bool only,
+          const struct weir_vector *unknown, Weir__Compared *answer)
 {
     const struct weir_vector *borrowed = weir_repo_vector (s->repo, db);
     struct weir_vector ours = { 0 };
@@ -247,7 +255,8 @@ static void put_ours (struct store *s, struct weir_arena *arena, const struct we
     }
 }
 
-void store_compare (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_compare (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__Compare *ask = (const Weir__Compare *) message->meta;
@@ -285,7 +294,8 @@ void store_compare (void *state, struct weir_actor *actor, const struct weir_mes
 
 /* How far a peer that is known to hold `known` is behind: the real difference of sets, and the
  * age of the oldest entry it lacks (by our clock's record in it; 0 when none was recorded). */
-void store_lag (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_lag (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__Lag *ask = (const Weir__Lag *) message->meta;
@@ -327,8 +337,9 @@ void store_lag (void *state, struct weir_actor *actor, const struct weir_message
 /* ---- novel ---- */
 
 /* One message: consecutive log rows of one database and source. */
-static enum weir_status send_novel (struct store *s, const struct weir_log_row *first,
-                                    const struct weir_ranges *ranges, uint64_t position)
+static enum weir_status
+send_novel (struct store *s, const struct weir_log_row *first, const struct weir_ranges *ranges,
+            uint64_t position)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     Weir__Novel m = WEIR__NOVEL__INIT;
@@ -340,16 +351,16 @@ static enum weir_status send_novel (struct store *s, const struct weir_log_row *
     m.has_source = !weir_id_is_zero (&first->source);
     m.source = weir_field_id (&first->source);
     (void) put_ranges (arena, ranges, &m.ranges, &m.n_ranges);
-    enum weir_status status
-        = weir_actor_send_about (s->actor, WEIR_KIND_NOVEL, NULL, NULL, &first->db, 0, &m.base,
-                                 weir_bytes (NULL, 0));
+    enum weir_status status = weir_actor_send_about (s->actor, WEIR_KIND_NOVEL, NULL, NULL,
+                                                     &first->db, 0, &m.base, weir_bytes (NULL, 0));
     weir_arena_destroy (&arena);
     return status;
 }
 
 /* Tells peers of the log rows behind the last told one. A refusal (its mailbox is full) is tried
  * again: a NOVEL that never came would leave its digest stale. */
-void store_tell_novel (struct store *s)
+void
+store_tell_novel (struct store *s)
 {
     struct weir_ranges ranges = { 0 };
     struct weir_log_row first;
@@ -362,8 +373,8 @@ void store_tell_novel (struct store *s)
         return;
     }
     while (!s->tell_again) {
-        bool have = rows < NOVEL_ROWS_PER_SLICE
-                    && weir_repo_log_next (s->repo, at, NULL, &row) == WEIR_OK;
+        bool have =
+            rows < NOVEL_ROWS_PER_SLICE && weir_repo_log_next (s->repo, at, NULL, &row) == WEIR_OK;
         bool same = have && ranges.count > 0 && weir_id_equal (&row.db, &first.db)
                     && weir_id_equal (&row.source, &first.source)
                     && ranges.count < WEIR_RANGES_PER_MESSAGE;

@@ -22,13 +22,14 @@ struct ticket_row {
     struct weir_id owner;
 };
 
-static void ticket_key (char *out, size_t size, const struct weir_id *public_key)
+static void
+ticket_key (char *out, size_t size, const struct weir_id *public_key)
 {
     snprintf (out, size, TICKETS_PREFIX "%s", weir_id_text (public_key).s);
 }
 
-static void put_row (struct store *s, const struct weir_id *public_key,
-                     const struct ticket_row *row)
+static void
+put_row (struct store *s, const struct weir_id *public_key, const struct ticket_row *row)
 {
     char key[sizeof TICKETS_PREFIX + WEIR_ID_TEXT];
     struct weir_buf b = { 0 };
@@ -41,7 +42,8 @@ static void put_row (struct store *s, const struct weir_id *public_key,
     weir_buf_fini (&b);
 }
 
-static bool read_row (struct weir_bytes bytes, struct ticket_row *row)
+static bool
+read_row (struct weir_bytes bytes, struct ticket_row *row)
 {
     struct weir_reader r = weir_reader (bytes);
     bool good = weir_id_from_bytes (&row->db, weir_read_bytes (&r, WEIR_ID_BYTES)) == WEIR_OK;
@@ -52,7 +54,8 @@ static bool read_row (struct weir_bytes bytes, struct ticket_row *row)
 }
 
 /* Walks the rows, dropping those that ran out; calls fn for the live ones. */
-static size_t each_ticket (struct store *s, Weir__LiveTicket **items, struct weir_arena *arena)
+static size_t
+each_ticket (struct store *s, Weir__LiveTicket **items, struct weir_arena *arena)
 {
     struct weir_buf key = { 0 };
     struct weir_buf value = { 0 };
@@ -90,7 +93,8 @@ static size_t each_ticket (struct store *s, Weir__LiveTicket **items, struct wei
 }
 
 /* All live ones, so that peers admits their keys and no others. */
-void store_tickets_tell (struct store *s)
+void
+store_tickets_tell (struct store *s)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     Weir__Tickets m = WEIR__TICKETS__INIT;
@@ -101,7 +105,8 @@ void store_tickets_tell (struct store *s)
     weir_arena_destroy (&arena);
 }
 
-static bool own_card (struct store *s, struct weir_buf *out, struct weir_error *e)
+static bool
+own_card (struct store *s, struct weir_buf *out, struct weir_error *e)
 {
     struct weir_card card;
     if (weir_repo_state_get (s->repo, "own_card", out) != WEIR_OK
@@ -113,7 +118,8 @@ static bool own_card (struct store *s, struct weir_buf *out, struct weir_error *
     return true;
 }
 
-void store_db_share (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_share (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbShare *ask = (const Weir__DbShare *) message->meta;
@@ -148,8 +154,7 @@ void store_db_share (void *state, struct weir_actor *actor, const struct weir_me
     t.expires_ms = weir_actor_wall_ms (actor) + seconds * 1000u;
     weir_link_key_make (&key);
     memcpy (t.secret, key.secret, sizeof t.secret);
-    struct ticket_row row
-        = { .db = t.db, .right = (uint8_t) t.right, .expires_ms = t.expires_ms };
+    struct ticket_row row = { .db = t.db, .right = (uint8_t) t.right, .expires_ms = t.expires_ms };
     put_row (s, &key.public_key, &row);
     struct weir_buf text = { 0 };
     weir_ticket_put (&text, &t);
@@ -166,9 +171,9 @@ void store_db_share (void *state, struct weir_actor *actor, const struct weir_me
 
 /* Signs the device in. The first device to prove itself owns the ticket; the same one, asking
  * again after a crash, gets the same answer. */
-static enum weir_status redeem (struct store *s, const struct weir_id *public_key,
-                                const struct weir_id *device, const char *name,
-                                struct ticket_row *row, struct weir_error *e)
+static enum weir_status
+redeem (struct store *s, const struct weir_id *public_key, const struct weir_id *device,
+        const char *name, struct ticket_row *row, struct weir_error *e)
 {
     char key[sizeof TICKETS_PREFIX + WEIR_ID_TEXT];
     struct weir_buf value = { 0 };
@@ -189,8 +194,8 @@ static enum weir_status redeem (struct store *s, const struct weir_id *public_ke
         return weir_error_set (e, WEIR_TICKET_EXPIRED, NULL, "the ticket has run out");
     }
     if (weir_repo_right (s->repo, &row->db, device) < (enum weir_right) row->right) {
-        struct weir_member_change change
-            = { .device = *device, .right = (enum weir_right) row->right };
+        struct weir_member_change change = { .device = *device,
+                                             .right = (enum weir_right) row->right };
         struct weir_id entry;
         snprintf (change.name, sizeof change.name, "%s", name);
         enum weir_status status = weir_repo_change_members (
@@ -207,7 +212,8 @@ static enum weir_status redeem (struct store *s, const struct weir_id *public_ke
     return WEIR_OK;
 }
 
-void store_ticket_redeem (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_ticket_redeem (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__TicketRedeem *ask = (const Weir__TicketRedeem *) message->meta;
@@ -246,7 +252,8 @@ void store_ticket_redeem (void *state, struct weir_actor *actor, const struct we
 
 /* ---- the one who joins ---- */
 
-static void tell_join (struct store *s, const struct weir_ticket *t)
+static void
+tell_join (struct store *s, const struct weir_ticket *t)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     ProtobufCMessage *card = NULL;
@@ -267,7 +274,8 @@ static void tell_join (struct store *s, const struct weir_ticket *t)
 }
 
 /* Repeated at each start of peers until it says that the join is done. */
-void store_joins_tell (struct store *s)
+void
+store_joins_tell (struct store *s)
 {
     struct weir_buf key = { 0 };
     struct weir_buf value = { 0 };
@@ -286,7 +294,8 @@ void store_joins_tell (struct store *s)
     weir_buf_fini (&value);
 }
 
-void store_db_join (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_join (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__Ticket *ask = (const Weir__Ticket *) message->meta;
@@ -327,7 +336,8 @@ void store_db_join (void *state, struct weir_actor *actor, const struct weir_mes
 }
 
 /* Peers says how it ended: done (status 0) or refused for good. */
-void store_db_joined (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_db_joined (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__DbJoined *ask = (const Weir__DbJoined *) message->meta;

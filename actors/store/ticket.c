@@ -11,20 +11,23 @@
 #define TICKET_CHECK_BYTES 4u
 #define RIGHT_MAX 4u /* enum weir_right: admin */
 
-void weir_ticket_fini (struct weir_ticket *t)
+void
+weir_ticket_fini (struct weir_ticket *t)
 {
     weir_wipe (t->secret, sizeof t->secret);
     weir_buf_fini (&t->card);
 }
 
-static void put_check (struct weir_buf *body)
+static void
+put_check (struct weir_buf *body)
 {
-    struct weir_id check
-        = weir_hash (WEIR_DOMAIN_CHECK, weir_buf_bytes (body), weir_bytes (NULL, 0));
+    struct weir_id check =
+        weir_hash (WEIR_DOMAIN_CHECK, weir_buf_bytes (body), weir_bytes (NULL, 0));
     weir_buf_put (body, check.b, TICKET_CHECK_BYTES);
 }
 
-void weir_ticket_put (struct weir_buf *text, const struct weir_ticket *t)
+void
+weir_ticket_put (struct weir_buf *text, const struct weir_ticket *t)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     struct weir_buf packed = { 0 };
@@ -37,8 +40,8 @@ void weir_ticket_put (struct weir_buf *text, const struct weir_ticket *t)
     body.right = t->right;
     body.expires_ms = t->expires_ms;
     body.secret = weir_field_of (weir_bytes (t->secret, sizeof t->secret));
-    enum weir_status status
-        = weir_meta_unpack (&card, arena, &weir__card__descriptor, weir_buf_bytes (&t->card));
+    enum weir_status status =
+        weir_meta_unpack (&card, arena, &weir__card__descriptor, weir_buf_bytes (&t->card));
     weir_assert (status == WEIR_OK); /* our own card */
     body.card = (Weir__Card *) card;
     weir_meta_put (&packed, &body.base);
@@ -50,7 +53,8 @@ void weir_ticket_put (struct weir_buf *text, const struct weir_ticket *t)
     weir_arena_destroy (&arena);
 }
 
-static struct weir_bytes trim (struct weir_bytes text)
+static struct weir_bytes
+trim (struct weir_bytes text)
 {
     while (text.len > 0 && strchr (" \t\r\n", text.data[0]) != NULL) {
         text.data++;
@@ -63,13 +67,14 @@ static struct weir_bytes trim (struct weir_bytes text)
 }
 
 /* The body's bytes behind prefix and check. */
-static enum weir_status open_text (struct weir_buf *packed, struct weir_bytes text,
-                                   struct weir_error *e)
+static enum weir_status
+open_text (struct weir_buf *packed, struct weir_bytes text, struct weir_error *e)
 {
     size_t prefix = strlen (TICKET_PREFIX);
     text = trim (text);
     if (text.len <= prefix || memcmp (text.data, TICKET_PREFIX, prefix) != 0) {
-        return weir_error_set (e, WEIR_BAD_TICKET, NULL, "this is not a ticket: it does not begin "
+        return weir_error_set (e, WEIR_BAD_TICKET, NULL,
+                               "this is not a ticket: it does not begin "
                                "with \"" TICKET_PREFIX "\"");
     }
     if (text.len > WEIR_TICKET_BYTES_MAX
@@ -86,8 +91,8 @@ static enum weir_status open_text (struct weir_buf *packed, struct weir_bytes te
     return WEIR_OK;
 }
 
-enum weir_status weir_ticket_get (struct weir_ticket *out, struct weir_bytes text,
-                                  struct weir_error *e)
+enum weir_status
+weir_ticket_get (struct weir_ticket *out, struct weir_bytes text, struct weir_error *e)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     struct weir_buf packed = { 0 };
@@ -105,8 +110,8 @@ enum weir_status weir_ticket_get (struct weir_ticket *out, struct weir_bytes tex
                    != WEIR_OK
             || !body->has_secret || body->secret.len != sizeof t.secret || body->card == NULL
             || !body->has_right || body->right == 0 || body->right > RIGHT_MAX) {
-            status = weir_error_set (e, WEIR_BAD_TICKET, NULL,
-                                     "the ticket lacks something it must say");
+            status =
+                weir_error_set (e, WEIR_BAD_TICKET, NULL, "the ticket lacks something it must say");
         } else {
             t.right = body->right;
             t.expires_ms = body->expires_ms;
@@ -116,7 +121,8 @@ enum weir_status weir_ticket_get (struct weir_ticket *out, struct weir_bytes tex
                 status = weir_error_set (e, WEIR_BAD_TICKET, NULL,
                                          "the inviter's card in the ticket does not verify");
             } else if (card.n_link_keys == 0 || card.n_addresses == 0) {
-                status = weir_error_set (e, WEIR_BAD_TICKET, "give the inviting node an address: "
+                status = weir_error_set (e, WEIR_BAD_TICKET,
+                                         "give the inviting node an address: "
                                          "listen = tcp://HOST:PORT",
                                          "the ticket names no address to dial");
             } else {
@@ -137,8 +143,9 @@ enum weir_status weir_ticket_get (struct weir_ticket *out, struct weir_bytes tex
     return status;
 }
 
-void weir_card_put (struct weir_buf *out, const struct weir_card *card,
-                    const struct weir_identity *identity)
+void
+weir_card_put (struct weir_buf *out, const struct weir_card *card,
+               const struct weir_identity *identity)
 {
     struct weir_buf signed_bytes = { 0 };
     struct weir_signature signature;
@@ -167,7 +174,8 @@ void weir_card_put (struct weir_buf *out, const struct weir_card *card,
     weir_buf_fini (&signed_bytes);
 }
 
-static enum weir_status read_body (struct weir_card *out, const Weir__CardBody *body)
+static enum weir_status
+read_body (struct weir_card *out, const Weir__CardBody *body)
 {
     if (weir_field_get_id (&out->device, body->has_device, body->device) != WEIR_OK
         || weir_id_is_zero (&out->device) || body->n_link_keys > WEIR_CARD_KEYS_MAX
@@ -193,7 +201,8 @@ static enum weir_status read_body (struct weir_card *out, const Weir__CardBody *
     return WEIR_OK;
 }
 
-enum weir_status weir_card_get (struct weir_card *out, struct weir_bytes packed)
+enum weir_status
+weir_card_get (struct weir_card *out, struct weir_bytes packed)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     struct weir_card card;

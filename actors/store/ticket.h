@@ -13,10 +13,10 @@ struct weir_ticket {
     struct weir_id db;
     char db_name[WEIR_NAME_BYTES_MAX + 1];
     uint32_t right;
-    uint64_t expires_ms;      /* by the inviter's clock */
-    uint8_t secret[32];       /* one-time CURVE secret key; its public half names the ticket */
-    struct weir_buf card;     /* packed Card of the inviter */
-    struct weir_id device;    /* the inviter, from the card */
+    uint64_t expires_ms;   /* by the inviter's clock */
+    uint8_t secret[32];    /* one-time CURVE secret key; its public half names the ticket */
+    struct weir_buf card;  /* packed Card of the inviter */
+    struct weir_id device; /* the inviter, from the card */
 };
 
 void weir_ticket_fini (struct weir_ticket *t);

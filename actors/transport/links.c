@@ -10,21 +10,23 @@
 #include <string.h>
 
 #define FLUSH_MS 250u /* what a closing link may still send */
-#define LINK_EVENTS                                                                               \
-    (ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED                    \
-     | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL                 \
+#define LINK_EVENTS                                                                                \
+    (ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED                     \
+     | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL                  \
      | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 /* ---- receiving from libzmq ---- */
 
-void link_parts_close (zmq_msg_t *parts, int n)
+void
+link_parts_close (zmq_msg_t *parts, int n)
 {
     for (int i = 0; i < n; i++) {
         zmq_msg_close (&parts[i]);
     }
 }
 
-int link_receive (void *socket, zmq_msg_t *parts, int max)
+int
+link_receive (void *socket, zmq_msg_t *parts, int max)
 {
     zmq_msg_t spare;
     int n = 0;
@@ -47,7 +49,8 @@ int link_receive (void *socket, zmq_msg_t *parts, int max)
     }
 }
 
-bool link_event (void *monitor, uint16_t *event, int *value)
+bool
+link_event (void *monitor, uint16_t *event, int *value)
 {
     zmq_msg_t parts[2];
     int n = link_receive (monitor, parts, 2);
@@ -62,24 +65,28 @@ bool link_event (void *monitor, uint16_t *event, int *value)
     return good;
 }
 
-static struct weir_bytes part_bytes (zmq_msg_t *part)
+static struct weir_bytes
+part_bytes (zmq_msg_t *part)
 {
     return weir_bytes (zmq_msg_data (part), zmq_msg_size (part));
 }
 
 /* ---- the table ---- */
 
-static struct weir_bytes number_key (const uint64_t *number)
+static struct weir_bytes
+number_key (const uint64_t *number)
 {
     return weir_bytes (number, sizeof *number);
 }
 
-struct link *link_find (struct transport *t, uint64_t number)
+struct link *
+link_find (struct transport *t, uint64_t number)
 {
     return weir_map_get (t->by_number, number_key (&number));
 }
 
-struct link *link_new (struct transport *t, uint64_t number)
+struct link *
+link_new (struct transport *t, uint64_t number)
 {
     struct link *l = weir_alloc (sizeof *l);
     l->transport = t;
@@ -92,7 +99,8 @@ struct link *link_new (struct transport *t, uint64_t number)
     return l;
 }
 
-static void close_dealer (struct link *l, bool linger)
+static void
+close_dealer (struct link *l, bool linger)
 {
     struct transport *t = l->transport;
     if (l->monitor != NULL) {
@@ -111,7 +119,8 @@ static void close_dealer (struct link *l, bool linger)
 }
 
 /* Out of the tables now; freed at the end of the turn, since callers may still hold it. */
-static void forget (struct link *l)
+static void
+forget (struct link *l)
 {
     struct transport *t = l->transport;
     if (l->free) {
@@ -127,7 +136,8 @@ static void forget (struct link *l)
     }
 }
 
-void links_sweep (struct transport *t)
+void
+links_sweep (struct transport *t)
 {
     if (!t->sweep) {
         return;
@@ -147,7 +157,8 @@ void links_sweep (struct transport *t)
 
 /* ---- telling peers ---- */
 
-void link_up (struct link *l, bool dialled)
+void
+link_up (struct link *l, bool dialled)
 {
     struct transport *t = l->transport;
     Weir__LinkUp m = WEIR__LINK_UP__INIT;
@@ -165,7 +176,8 @@ void link_up (struct link *l, bool dialled)
     }
 }
 
-static void tell_down (struct link *l, enum weir_status status, const char *why)
+static void
+tell_down (struct link *l, enum weir_status status, const char *why)
 {
     struct transport *t = l->transport;
     if (l->closing || !t->peers_up) {
@@ -181,7 +193,8 @@ static void tell_down (struct link *l, enum weir_status status, const char *why)
     (void) weir_actor_send (t->actor, WEIR_KIND_LINK_DOWN, NULL, &m.base, weir_bytes (NULL, 0));
 }
 
-void link_gone (struct link *l, enum weir_status status, const char *why)
+void
+link_gone (struct link *l, enum weir_status status, const char *why)
 {
     if (l->free) {
         return;
@@ -192,7 +205,8 @@ void link_gone (struct link *l, enum weir_status status, const char *why)
     forget (l);
 }
 
-static void forget_late (void *state, struct weir_actor *actor, void *context)
+static void
+forget_late (void *state, struct weir_actor *actor, void *context)
 {
     (void) state;
     (void) actor;
@@ -200,7 +214,8 @@ static void forget_late (void *state, struct weir_actor *actor, void *context)
 }
 
 /* The listener's monitor says when it is gone; until then what it says is ignored. */
-static void cut (void *state, struct weir_actor *actor, void *context)
+static void
+cut (void *state, struct weir_actor *actor, void *context)
 {
     struct link *l = context;
     (void) state;
@@ -209,7 +224,8 @@ static void cut (void *state, struct weir_actor *actor, void *context)
                                  forget_late, l);
 }
 
-void link_close (struct link *l, enum weir_status status, const char *why, bool linger)
+void
+link_close (struct link *l, enum weir_status status, const char *why, bool linger)
 {
     struct transport *t = l->transport;
     if (l->closing) {
@@ -227,7 +243,8 @@ void link_close (struct link *l, enum weir_status status, const char *why, bool 
     }
 }
 
-void links_close_all (struct transport *t, enum weir_status status, const char *why)
+void
+links_close_all (struct transport *t, enum weir_status status, const char *why)
 {
     for (struct link *l = t->links; l != NULL; l = l->next) {
         if (!l->free) {
@@ -236,11 +253,11 @@ void links_close_all (struct transport *t, enum weir_status status, const char *
     }
 }
 
-void links_close_refused (struct transport *t)
+void
+links_close_refused (struct transport *t)
 {
     for (struct link *l = t->links; l != NULL; l = l->next) {
-        if (!l->free && l->dealer == NULL && !l->closing
-            && !zap_admits (&t->zap, &l->their_key)) {
+        if (!l->free && l->dealer == NULL && !l->closing && !zap_admits (&t->zap, &l->their_key)) {
             t->zap.refused++;
             link_close (l, WEIR_REMOVED, "its key is no longer admitted", true);
         }
@@ -249,7 +266,8 @@ void links_close_refused (struct transport *t)
 
 /* ---- dialling ---- */
 
-static void late (void *state, struct weir_actor *actor, void *context)
+static void
+late (void *state, struct weir_actor *actor, void *context)
 {
     struct link *l = context;
     (void) state;
@@ -262,7 +280,8 @@ static void late (void *state, struct weir_actor *actor, void *context)
 
 static void dealer_readable (void *state, struct weir_actor *actor, void *context);
 
-static void monitored (void *state, struct weir_actor *actor, void *context)
+static void
+monitored (void *state, struct weir_actor *actor, void *context)
 {
     struct link *l = context;
     uint16_t event = 0;
@@ -291,7 +310,8 @@ static void monitored (void *state, struct weir_actor *actor, void *context)
     }
 }
 
-static void dealer_readable (void *state, struct weir_actor *actor, void *context)
+static void
+dealer_readable (void *state, struct weir_actor *actor, void *context)
 {
     struct link *l = context;
     struct transport *t = state;
@@ -315,15 +335,16 @@ static void dealer_readable (void *state, struct weir_actor *actor, void *contex
     }
 }
 
-static void set_int (void *socket, int option, int value)
+static void
+set_int (void *socket, int option, int value)
 {
     int rc = zmq_setsockopt (socket, option, &value, sizeof value);
     weir_assert (rc == 0);
 }
 
 /* The key a dialled link shows: the one-time key of a ticket, or the leased one. */
-static bool client_key (const struct transport *t, const Weir__Dial *dial,
-                        struct weir_link_key *key)
+static bool
+client_key (const struct transport *t, const Weir__Dial *dial, struct weir_link_key *key)
 {
     if (dial->has_client_secret && dial->client_secret.len > 0) {
         if (dial->client_secret.len != sizeof key->secret) {
@@ -340,7 +361,8 @@ static bool client_key (const struct transport *t, const Weir__Dial *dial,
     return true;
 }
 
-static bool connect_dealer (struct link *l, const struct weir_link_key *key)
+static bool
+connect_dealer (struct link *l, const struct weir_link_key *key)
 {
     struct transport *t = l->transport;
     void *zmq = weir_actor_zmq (t->actor);
@@ -367,12 +389,13 @@ static bool connect_dealer (struct link *l, const struct weir_link_key *key)
     set_int (l->monitor, ZMQ_LINGER, 0);
     weir_actor_watch_socket (t->actor, l->monitor, monitored, l);
     weir_actor_watch_socket (t->actor, l->dealer, dealer_readable, l);
-    l->timer = weir_actor_timer (t->actor, weir_actor_now_ms (t->actor) + WEIR_HANDSHAKE_MS, late,
-                                 l);
+    l->timer =
+        weir_actor_timer (t->actor, weir_actor_now_ms (t->actor) + WEIR_HANDSHAKE_MS, late, l);
     return zmq_connect (l->dealer, l->address) == 0;
 }
 
-void link_dial (struct transport *t, const Weir__Dial *dial)
+void
+link_dial (struct transport *t, const Weir__Dial *dial)
 {
     struct weir_link_key key;
     if (!dial->has_link || dial->link == 0 || (dial->link & TRANSPORT_LINK_OURS) != 0
@@ -399,8 +422,9 @@ void link_dial (struct transport *t, const Weir__Dial *dial)
 
 /* ---- carrying ---- */
 
-void link_say (struct link *l, uint16_t kind, uint64_t trace, const ProtobufCMessage *meta,
-               struct weir_bytes meta_bytes, struct weir_bytes body)
+void
+link_say (struct link *l, uint16_t kind, uint64_t trace, const ProtobufCMessage *meta,
+          struct weir_bytes meta_bytes, struct weir_bytes body)
 {
     struct transport *t = l->transport;
     struct weir_envelope e = { .kind = kind, .trace = trace };
@@ -416,14 +440,12 @@ void link_say (struct link *l, uint16_t kind, uint64_t trace, const ProtobufCMes
         meta_bytes = weir_buf_bytes (&packed);
     }
     weir_envelope_put (&e, envelope);
-    bool sent = (l->dealer != NULL
-                 || zmq_send (socket, l->routing_id, sizeof l->routing_id,
-                              ZMQ_SNDMORE | ZMQ_DONTWAIT)
-                        >= 0)
-                && zmq_send (socket, envelope, sizeof envelope, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0
-                && zmq_send (socket, meta_bytes.data, meta_bytes.len, ZMQ_SNDMORE | ZMQ_DONTWAIT)
-                       >= 0
-                && zmq_send (socket, body.data, body.len, ZMQ_DONTWAIT) >= 0;
+    bool sent =
+        (l->dealer != NULL
+         || zmq_send (socket, l->routing_id, sizeof l->routing_id, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0)
+        && zmq_send (socket, envelope, sizeof envelope, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0
+        && zmq_send (socket, meta_bytes.data, meta_bytes.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0
+        && zmq_send (socket, body.data, body.len, ZMQ_DONTWAIT) >= 0;
     int why = sent ? 0 : zmq_errno ();
     if (sent) {
         uint64_t bytes = sizeof envelope + meta_bytes.len + body.len;
@@ -439,8 +461,9 @@ void link_say (struct link *l, uint16_t kind, uint64_t trace, const ProtobufCMes
     weir_buf_fini (&packed);
 }
 
-static void hand_frame (struct link *l, const struct weir_envelope *e, struct weir_bytes meta,
-                        struct weir_bytes wire)
+static void
+hand_frame (struct link *l, const struct weir_envelope *e, struct weir_bytes meta,
+            struct weir_bytes wire)
 {
     struct transport *t = l->transport;
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
@@ -467,16 +490,16 @@ static void hand_frame (struct link *l, const struct weir_envelope *e, struct we
     if (status != WEIR_OK) {
         t->bad++;
         link_close (l, WEIR_BAD_FRAME, "a frame that cannot be read", false);
-    } else if (weir_actor_send_about (t->actor,
-                                      frame ? WEIR_KIND_FRAME_IN : WEIR_KIND_ACK_IN, NULL, NULL,
-                                      NULL, e->trace, message, body)
+    } else if (weir_actor_send_about (t->actor, frame ? WEIR_KIND_FRAME_IN : WEIR_KIND_ACK_IN, NULL,
+                                      NULL, NULL, e->trace, message, body)
                != WEIR_OK) {
         t->dropped++; /* the store finds the hole and gives the transfer up */
     }
     weir_arena_destroy (&arena);
 }
 
-void link_take (struct link *l, zmq_msg_t *parts)
+void
+link_take (struct link *l, zmq_msg_t *parts)
 {
     struct transport *t = l->transport;
     struct weir_envelope e;
@@ -486,8 +509,7 @@ void link_take (struct link *l, zmq_msg_t *parts)
     uint64_t bytes = zmq_msg_size (&parts[0]) + meta.len + body.len;
     l->in += bytes;
     t->bytes_in += bytes;
-    enum weir_status status
-        = transport_wire_check (part_bytes (&parts[0]), meta, body, &e, &kind);
+    enum weir_status status = transport_wire_check (part_bytes (&parts[0]), meta, body, &e, &kind);
     if (status == WEIR_UNKNOWN_KIND) {
         t->unknown++;
         return;

@@ -21,13 +21,15 @@
 #define ZAP_ENFORCE_DOMAIN 93 /* a draft option's number: Debian's library has it, not its header */
 #define STATE_ROW "transports/"
 
-static void set_int (void *socket, int option, int value)
+static void
+set_int (void *socket, int option, int value)
 {
     int rc = zmq_setsockopt (socket, option, &value, sizeof value);
     weir_assert (rc == 0);
 }
 
-void listener_set_common (void *socket)
+void
+listener_set_common (void *socket)
 {
     int64_t bytes_max = WEIR_WIRE_MESSAGE_BYTES_MAX;
     set_int (socket, ZMQ_LINGER, 0);
@@ -44,7 +46,8 @@ void listener_set_common (void *socket)
 
 /* ---- connections ---- */
 
-static bool peer_name (int fd, char *out, size_t size)
+static bool
+peer_name (int fd, char *out, size_t size)
 {
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
@@ -69,7 +72,8 @@ static bool peer_name (int fd, char *out, size_t size)
 
 /* The fd is libzmq's and may be another connection's by now: only one that still leads to where
  * the link came from is shut. */
-void listener_cut (struct link *l)
+void
+listener_cut (struct link *l)
 {
     char address[WEIR_ADDRESS_BYTES_MAX + 1];
     if (!l->gone && peer_name (l->fd, address, sizeof address)
@@ -78,7 +82,8 @@ void listener_cut (struct link *l)
     }
 }
 
-static void monitored (void *state, struct weir_actor *actor, void *context)
+static void
+monitored (void *state, struct weir_actor *actor, void *context)
 {
     struct transport *t = state;
     uint16_t event = 0;
@@ -100,7 +105,8 @@ static void monitored (void *state, struct weir_actor *actor, void *context)
 }
 
 /* Nothing of theirs is left to read. */
-static void bury (struct transport *t)
+static void
+bury (struct transport *t)
 {
     if (!t->some_gone) {
         return;
@@ -116,13 +122,15 @@ static void bury (struct transport *t)
 /* ---- messages ---- */
 
 /* Who sent this, by the key that ZAP admitted; false when a part says otherwise. */
-static bool part_key (zmq_msg_t *part, struct weir_id *key)
+static bool
+part_key (zmq_msg_t *part, struct weir_id *key)
 {
     const char *user = zmq_msg_gets (part, "User-Id");
     return user != NULL && weir_id_parse (key, user) == WEIR_OK;
 }
 
-static bool same_key (zmq_msg_t *parts, int n, struct weir_id *key)
+static bool
+same_key (zmq_msg_t *parts, int n, struct weir_id *key)
 {
     if (!part_key (&parts[1], key)) {
         return false;
@@ -136,7 +144,8 @@ static bool same_key (zmq_msg_t *parts, int n, struct weir_id *key)
     return true;
 }
 
-static struct link *link_named (struct transport *t, zmq_msg_t *parts, const struct weir_id *key)
+static struct link *
+link_named (struct transport *t, zmq_msg_t *parts, const struct weir_id *key)
 {
     struct weir_bytes id = weir_bytes (zmq_msg_data (&parts[0]), zmq_msg_size (&parts[0]));
     struct link *l = weir_map_get (t->by_routing_id, id);
@@ -161,7 +170,8 @@ static struct link *link_named (struct transport *t, zmq_msg_t *parts, const str
 }
 
 /* Cuts a connection that is no link and shall be none. */
-static void cut_stranger (zmq_msg_t *part)
+static void
+cut_stranger (zmq_msg_t *part)
 {
     int fd = zmq_msg_get (part, ZMQ_SRCFD);
     char address[WEIR_ADDRESS_BYTES_MAX + 1];
@@ -170,7 +180,8 @@ static void cut_stranger (zmq_msg_t *part)
     }
 }
 
-static void take (struct transport *t, zmq_msg_t *parts, int n)
+static void
+take (struct transport *t, zmq_msg_t *parts, int n)
 {
     struct weir_id key = { { 0 } };
     const uint8_t *id = zmq_msg_data (&parts[0]);
@@ -203,7 +214,8 @@ static void take (struct transport *t, zmq_msg_t *parts, int n)
     }
 }
 
-static void readable (void *state, struct weir_actor *actor, void *context)
+static void
+readable (void *state, struct weir_actor *actor, void *context)
 {
     struct transport *t = state;
     (void) context;
@@ -223,7 +235,8 @@ static void readable (void *state, struct weir_actor *actor, void *context)
     }
 }
 
-static void monitor_readable (void *state, struct weir_actor *actor, void *context)
+static void
+monitor_readable (void *state, struct weir_actor *actor, void *context)
 {
     monitored (state, actor, context);
     readable (state, actor, context);
@@ -231,9 +244,9 @@ static void monitor_readable (void *state, struct weir_actor *actor, void *conte
 
 /* ---- binding ---- */
 
-static void remembered (void *state, struct weir_actor *actor, void *context,
-                        enum weir_status status, const struct weir_error *problem,
-                        const struct weir_message *answer)
+static void
+remembered (void *state, struct weir_actor *actor, void *context, enum weir_status status,
+            const struct weir_error *problem, const struct weir_message *answer)
 {
     (void) state;
     (void) context;
@@ -245,7 +258,8 @@ static void remembered (void *state, struct weir_actor *actor, void *context,
     }
 }
 
-static void remember_endpoint (struct transport *t)
+static void
+remember_endpoint (struct transport *t)
 {
     char key[128];
     Weir__StateRow row = WEIR__STATE_ROW__INIT;
@@ -261,14 +275,16 @@ static void remember_endpoint (struct transport *t)
                            WEIR_HANDSHAKE_MS, remembered, NULL);
 }
 
-static bool picks_port (const char *listen)
+static bool
+picks_port (const char *listen)
 {
     const char *colon = strrchr (listen, ':');
     return colon != NULL && (strcmp (colon, ":0") == 0 || strcmp (colon, ":*") == 0);
 }
 
 /* A picked port stays: other nodes know it from our card. */
-static bool keeps_endpoint (const struct transport *t, const char *listen)
+static bool
+keeps_endpoint (const struct transport *t, const char *listen)
 {
     const char *colon = strrchr (t->endpoint, ':');
     size_t host = colon != NULL ? (size_t) (colon - t->endpoint) : 0;
@@ -277,7 +293,8 @@ static bool keeps_endpoint (const struct transport *t, const char *listen)
                || (strncmp (t->endpoint, listen, host) == 0 && listen[host] == ':'));
 }
 
-static void *new_listener (struct transport *t)
+static void *
+new_listener (struct transport *t)
 {
     static unsigned number;
     void *zmq = weir_actor_zmq (t->actor);
@@ -304,7 +321,8 @@ static void *new_listener (struct transport *t)
     return s;
 }
 
-static void close_listener (struct transport *t)
+static void
+close_listener (struct transport *t)
 {
     if (t->listener_monitor != NULL) {
         weir_actor_watch_socket (t->actor, t->listener_monitor, NULL, NULL);
@@ -319,7 +337,8 @@ static void close_listener (struct transport *t)
     }
 }
 
-static void bind_again (void *state, struct weir_actor *actor, void *context)
+static void
+bind_again (void *state, struct weir_actor *actor, void *context)
 {
     struct transport *t = state;
     (void) actor;
@@ -329,7 +348,8 @@ static void bind_again (void *state, struct weir_actor *actor, void *context)
 }
 
 /* The port was ours a moment ago, or belongs to somebody else: that shows after a while. */
-static void bind_failed (struct transport *t, const char *listen, int why)
+static void
+bind_failed (struct transport *t, const char *listen, int why)
 {
     struct weir_error e = { 0 };
     uint64_t now = weir_actor_now_ms (t->actor);
@@ -353,7 +373,8 @@ static void bind_failed (struct transport *t, const char *listen, int why)
     weir_actor_exit (t->actor, WEIR_BAD_CONFIG, &e);
 }
 
-void listener_start (struct transport *t)
+void
+listener_start (struct transport *t)
 {
     const char *listen = weir_actor_settings (t->actor)->listen;
     if (listen[0] == '\0' || t->stopped || t->n_leased == 0) {
@@ -387,7 +408,8 @@ void listener_start (struct transport *t)
     listener_tell_ready (t);
 }
 
-void listener_stop (struct transport *t)
+void
+listener_stop (struct transport *t)
 {
     weir_actor_timer_cancel (t->actor, t->bind_timer);
     t->bind_timer = 0;
@@ -404,8 +426,8 @@ void listener_stop (struct transport *t)
 
 /* What a wildcard stands for: the host's own addresses, loopback only when there is nothing
  * else. */
-static size_t host_addresses (char out[][WEIR_ADDRESS_BYTES_MAX + 1], size_t max,
-                              const char *port, bool six)
+static size_t
+host_addresses (char out[][WEIR_ADDRESS_BYTES_MAX + 1], size_t max, const char *port, bool six)
 {
     struct ifaddrs *all = NULL;
     size_t n = 0;
@@ -439,8 +461,8 @@ static size_t host_addresses (char out[][WEIR_ADDRESS_BYTES_MAX + 1], size_t max
     return n;
 }
 
-static size_t own_addresses (const struct transport *t,
-                             char out[][WEIR_ADDRESS_BYTES_MAX + 1], size_t max)
+static size_t
+own_addresses (const struct transport *t, char out[][WEIR_ADDRESS_BYTES_MAX + 1], size_t max)
 {
     const char *advertise = weir_actor_settings (t->actor)->advertise;
     if (t->listener == NULL) {
@@ -461,7 +483,8 @@ static size_t own_addresses (const struct transport *t,
     return 1;
 }
 
-void listener_tell_ready (struct transport *t)
+void
+listener_tell_ready (struct transport *t)
 {
     char addresses[WEIR_CARD_ADDRESSES_MAX][WEIR_ADDRESS_BYTES_MAX + 1];
     ProtobufCBinaryData fields[WEIR_CARD_ADDRESSES_MAX];

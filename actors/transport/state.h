@@ -13,9 +13,9 @@
 #include "store/crypto/sign.h"
 
 #define TRANSPORT_LEASED_MAX 4u
-#define TRANSPORT_ROUTING_ID_BYTES 5u /* as our ROUTER makes them: 0, then a number */
+#define TRANSPORT_ROUTING_ID_BYTES 5u    /* as our ROUTER makes them: 0, then a number */
 #define TRANSPORT_LINK_OURS (1ull << 63) /* links that were not dialled */
-#define TRANSPORT_PARTS 5 /* one more than any message of ours has */
+#define TRANSPORT_PARTS 5                /* one more than any message of ours has */
 
 struct link {
     struct transport *transport;
@@ -33,8 +33,8 @@ struct link {
     uint64_t timer;
     /* of the listener */
     uint8_t routing_id[TRANSPORT_ROUTING_ID_BYTES];
-    int fd;       /* libzmq's, to cut it by */
-    bool gone;    /* disconnected; what it said before is still read */
+    int fd;    /* libzmq's, to cut it by */
+    bool gone; /* disconnected; what it said before is still read */
     uint64_t in;
     uint64_t out;
 };
@@ -55,7 +55,7 @@ struct transport {
 
     struct weir_link_key leased[TRANSPORT_LEASED_MAX];
     size_t n_leased;
-    size_t active; /* the leased key that is shown */
+    size_t active;             /* the leased key that is shown */
     struct weir_id wanted_key; /* told by peers, not leased yet */
     uint64_t lease_timer;
 
@@ -64,8 +64,8 @@ struct transport {
     char endpoint[WEIR_ADDRESS_BYTES_MAX + 1]; /* as bound, with the port */
     uint64_t bind_timer;
     uint64_t bind_since_ms;
-    bool stopped;    /* by the operator */
-    bool ready;      /* told the broker */
+    bool stopped; /* by the operator */
+    bool ready;   /* told the broker */
     bool peers_up;
 
     struct link *links;
@@ -75,9 +75,9 @@ struct transport {
     struct weir_map *by_number;
     struct weir_map *by_routing_id;
 
-    uint64_t bad;      /* messages that were refused */
-    uint64_t unknown;  /* of newer nodes, skipped */
-    uint64_t dropped;  /* could not be handed on */
+    uint64_t bad;     /* messages that were refused */
+    uint64_t unknown; /* of newer nodes, skipped */
+    uint64_t dropped; /* could not be handed on */
     uint64_t bytes_in;
     uint64_t bytes_out;
 };

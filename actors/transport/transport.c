@@ -18,16 +18,17 @@
 
 static void ask_lease (void *state, struct weir_actor *actor, void *context);
 
-static void lease_again (struct transport *t, enum weir_status status)
+static void
+lease_again (struct transport *t, enum weir_status status)
 {
     weir_actor_log (t->actor, WEIR_LOG_WARN, "no_lease", "code=%s", weir_status_code (status));
-    t->lease_timer = weir_actor_timer (
-        t->actor, weir_actor_now_ms (t->actor) + LEASE_AGAIN_MS, ask_lease, NULL);
+    t->lease_timer =
+        weir_actor_timer (t->actor, weir_actor_now_ms (t->actor) + LEASE_AGAIN_MS, ask_lease, NULL);
 }
 
-static void port_known (void *state, struct weir_actor *actor, void *context,
-                        enum weir_status status, const struct weir_error *problem,
-                        const struct weir_message *answer)
+static void
+port_known (void *state, struct weir_actor *actor, void *context, enum weir_status status,
+            const struct weir_error *problem, const struct weir_message *answer)
 {
     struct transport *t = state;
     char key[128];
@@ -50,7 +51,8 @@ static void port_known (void *state, struct weir_actor *actor, void *context,
     listener_start (t);
 }
 
-static void ask_port (struct transport *t)
+static void
+ask_port (struct transport *t)
 {
     char prefix[128];
     Weir__StateScan m = WEIR__STATE_SCAN__INIT;
@@ -62,7 +64,8 @@ static void ask_port (struct transport *t)
 }
 
 /* Shows another of the leased keys: whoever knows only the old one must dial anew. */
-static void use_key (struct transport *t, size_t i)
+static void
+use_key (struct transport *t, size_t i)
 {
     if (i == t->active) {
         return;
@@ -73,7 +76,8 @@ static void use_key (struct transport *t, size_t i)
     listener_start (t);
 }
 
-static void use_wanted_key (struct transport *t)
+static void
+use_wanted_key (struct transport *t)
 {
     for (size_t i = 0; i < t->n_leased; i++) {
         if (weir_id_equal (&t->leased[i].public_key, &t->wanted_key)) {
@@ -84,7 +88,8 @@ static void use_wanted_key (struct transport *t)
     }
 }
 
-static bool take_lease (struct transport *t, const Weir__Lease *lease)
+static bool
+take_lease (struct transport *t, const Weir__Lease *lease)
 {
     struct weir_id shown = weir_id_zero;
     if (t->n_leased > 0) {
@@ -94,8 +99,7 @@ static bool take_lease (struct transport *t, const Weir__Lease *lease)
     size_t n = 0;
     for (size_t i = 0; i < lease->n_keys && n < TRANSPORT_LEASED_MAX; i++) {
         const Weir__LinkKey *key = lease->keys[i];
-        if (weir_field_get_id (&keys[n].public_key, key->has_public_key, key->public_key)
-                == WEIR_OK
+        if (weir_field_get_id (&keys[n].public_key, key->has_public_key, key->public_key) == WEIR_OK
             && key->has_secret_key && key->secret_key.len == sizeof keys[n].secret) {
             memcpy (keys[n].secret, key->secret_key.data, sizeof keys[n].secret);
             n++;
@@ -125,9 +129,9 @@ static bool take_lease (struct transport *t, const Weir__Lease *lease)
     return true;
 }
 
-static void leased (void *state, struct weir_actor *actor, void *context,
-                    enum weir_status status, const struct weir_error *problem,
-                    const struct weir_message *answer)
+static void
+leased (void *state, struct weir_actor *actor, void *context, enum weir_status status,
+        const struct weir_error *problem, const struct weir_message *answer)
 {
     struct transport *t = state;
     bool first = t->n_leased == 0;
@@ -146,7 +150,8 @@ static void leased (void *state, struct weir_actor *actor, void *context,
     }
 }
 
-static void ask_lease (void *state, struct weir_actor *actor, void *context)
+static void
+ask_lease (void *state, struct weir_actor *actor, void *context)
 {
     struct transport *t = state;
     Weir__LeaseAsk m = WEIR__LEASE_ASK__INIT;
@@ -158,7 +163,8 @@ static void ask_lease (void *state, struct weir_actor *actor, void *context)
                            WEIR_HANDSHAKE_MS, leased, t);
 }
 
-static void limit_memory (struct weir_actor *actor)
+static void
+limit_memory (struct weir_actor *actor)
 {
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
     struct rlimit limit = { DATA_BYTES_MAX, DATA_BYTES_MAX };
@@ -170,7 +176,8 @@ static void limit_memory (struct weir_actor *actor)
 #endif
 }
 
-static enum weir_status start (void **state, struct weir_actor *actor, struct weir_error *e)
+static enum weir_status
+start (void **state, struct weir_actor *actor, struct weir_error *e)
 {
     struct transport *t = weir_alloc (sizeof *t);
     *state = t;
@@ -187,7 +194,8 @@ static enum weir_status start (void **state, struct weir_actor *actor, struct we
     return status;
 }
 
-static void stop (void **state, struct weir_actor *actor)
+static void
+stop (void **state, struct weir_actor *actor)
 {
     struct transport *t = *state;
     (void) actor;
@@ -210,8 +218,9 @@ static void stop (void **state, struct weir_actor *actor)
 /* ---- partners ---- */
 
 /* Links belong to one life of peers: another begins without any. */
-static void up (void *state, struct weir_actor *actor, const char *role, const char *name,
-                const struct weir_mailbox_id *mailbox, uint64_t epoch)
+static void
+up (void *state, struct weir_actor *actor, const char *role, const char *name,
+    const struct weir_mailbox_id *mailbox, uint64_t epoch)
 {
     struct transport *t = state;
     (void) actor;
@@ -228,8 +237,9 @@ static void up (void *state, struct weir_actor *actor, const char *role, const c
     }
 }
 
-static void down (void *state, struct weir_actor *actor, const char *role, const char *name,
-                  const struct weir_mailbox_id *mailbox)
+static void
+down (void *state, struct weir_actor *actor, const char *role, const char *name,
+      const struct weir_mailbox_id *mailbox)
 {
     struct transport *t = state;
     (void) actor;
@@ -241,7 +251,8 @@ static void down (void *state, struct weir_actor *actor, const char *role, const
     }
 }
 
-static void after_turn (void *state, struct weir_actor *actor)
+static void
+after_turn (void *state, struct weir_actor *actor)
 {
     (void) actor;
     links_sweep (state);
@@ -249,7 +260,8 @@ static void after_turn (void *state, struct weir_actor *actor)
 
 /* ---- what peers asks ---- */
 
-static void on_admit (void *state, struct weir_actor *actor, const struct weir_message *message)
+static void
+on_admit (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
     const Weir__Admit *m = (const Weir__Admit *) message->meta;
@@ -266,13 +278,15 @@ static void on_admit (void *state, struct weir_actor *actor, const struct weir_m
     }
 }
 
-static void on_dial (void *state, struct weir_actor *actor, const struct weir_message *message)
+static void
+on_dial (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     (void) actor;
     link_dial (state, (const Weir__Dial *) message->meta);
 }
 
-static void on_hang_up (void *state, struct weir_actor *actor, const struct weir_message *message)
+static void
+on_hang_up (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
     const Weir__HangUp *m = (const Weir__HangUp *) message->meta;
@@ -283,8 +297,8 @@ static void on_hang_up (void *state, struct weir_actor *actor, const struct weir
     }
 }
 
-static void on_wire_out (void *state, struct weir_actor *actor,
-                         const struct weir_message *message)
+static void
+on_wire_out (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
     const Weir__LinkMessage *m = (const Weir__LinkMessage *) message->meta;
@@ -296,12 +310,11 @@ static void on_wire_out (void *state, struct weir_actor *actor,
         t->dropped++;
         return;
     }
-    link_say (l, kind->number, message->envelope.trace, NULL, message->body,
-              weir_bytes (NULL, 0));
+    link_say (l, kind->number, message->envelope.trace, NULL, message->body, weir_bytes (NULL, 0));
 }
 
-static void on_frame_out (void *state, struct weir_actor *actor,
-                          const struct weir_message *message)
+static void
+on_frame_out (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
     Weir__Frame m = *(const Weir__Frame *) message->meta;
@@ -316,7 +329,8 @@ static void on_frame_out (void *state, struct weir_actor *actor,
     link_say (l, WEIR_KIND_W_FRAME, message->envelope.trace, &m.base, weir_bytes (NULL, 0), wire);
 }
 
-static void on_ack_out (void *state, struct weir_actor *actor, const struct weir_message *message)
+static void
+on_ack_out (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
     Weir__Ack m = *(const Weir__Ack *) message->meta;
@@ -331,7 +345,8 @@ static void on_ack_out (void *state, struct weir_actor *actor, const struct weir
               weir_bytes (NULL, 0));
 }
 
-static void on_run (void *state, struct weir_actor *actor, const struct weir_message *message)
+static void
+on_run (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
     const Weir__TransportSet *m = (const Weir__TransportSet *) message->meta;
@@ -348,7 +363,8 @@ static void on_run (void *state, struct weir_actor *actor, const struct weir_mes
     }
 }
 
-static void on_status (void *state, struct weir_actor *actor, const struct weir_message *message)
+static void
+on_status (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
     Weir__TransportStatus m = WEIR__TRANSPORT_STATUS__INIT;
@@ -378,10 +394,14 @@ static void on_status (void *state, struct weir_actor *actor, const struct weir_
 }
 
 static const struct weir_actor_handler handlers[] = {
-    { WEIR_KIND_ADMIT, on_admit },         { WEIR_KIND_DIAL, on_dial },
-    { WEIR_KIND_HANG_UP, on_hang_up },     { WEIR_KIND_WIRE_OUT, on_wire_out },
-    { WEIR_KIND_FRAME_OUT, on_frame_out }, { WEIR_KIND_ACK_OUT, on_ack_out },
-    { WEIR_KIND_LINK_STATUS, on_status },  { WEIR_KIND_TRANSPORT_RUN, on_run },
+    { WEIR_KIND_ADMIT, on_admit },
+    { WEIR_KIND_DIAL, on_dial },
+    { WEIR_KIND_HANG_UP, on_hang_up },
+    { WEIR_KIND_WIRE_OUT, on_wire_out },
+    { WEIR_KIND_FRAME_OUT, on_frame_out },
+    { WEIR_KIND_ACK_OUT, on_ack_out },
+    { WEIR_KIND_LINK_STATUS, on_status },
+    { WEIR_KIND_TRANSPORT_RUN, on_run },
     { 0, NULL },
 };
 
@@ -395,7 +415,8 @@ const struct weir_actor_def transport_def = {
     .after_turn = after_turn,
 };
 
-int weir_transport_run (int argc, char **argv)
+int
+weir_transport_run (int argc, char **argv)
 {
     return weir_actor_run (&transport_def, argc, argv);
 }

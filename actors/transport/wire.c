@@ -19,9 +19,9 @@ struct transport_codec {
     struct weir_buf buf;
 };
 
-enum weir_status transport_wire_check (struct weir_bytes envelope, struct weir_bytes meta,
-                                       struct weir_bytes body, struct weir_envelope *e,
-                                       const struct weir_kind **kind)
+enum weir_status
+transport_wire_check (struct weir_bytes envelope, struct weir_bytes meta, struct weir_bytes body,
+                      struct weir_envelope *e, const struct weir_kind **kind)
 {
     if (weir_envelope_get (e, envelope) != WEIR_OK || e->flags != 0 || e->request != 0
         || e->status != 0) {
@@ -43,7 +43,8 @@ enum weir_status transport_wire_check (struct weir_bytes envelope, struct weir_b
     return WEIR_OK;
 }
 
-bool transport_address_ok (const char *address)
+bool
+transport_address_ok (const char *address)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                   "0123456789.-_:[]";
@@ -68,7 +69,8 @@ bool transport_address_ok (const char *address)
     return port > 0 && port <= 65535u;
 }
 
-struct transport_codec *transport_codec_new (void)
+struct transport_codec *
+transport_codec_new (void)
 {
     struct transport_codec *self = weir_alloc (sizeof *self);
     self->compress = ZSTD_createCCtx ();
@@ -77,7 +79,8 @@ struct transport_codec *transport_codec_new (void)
     return self;
 }
 
-void transport_codec_destroy (struct transport_codec **self_p)
+void
+transport_codec_destroy (struct transport_codec **self_p)
 {
     struct transport_codec *self = *self_p;
     if (self == NULL) {
@@ -90,8 +93,8 @@ void transport_codec_destroy (struct transport_codec **self_p)
     *self_p = NULL;
 }
 
-struct weir_bytes transport_frame_pack (struct transport_codec *self, struct weir_bytes body,
-                                        Weir__Frame *frame)
+struct weir_bytes
+transport_frame_pack (struct transport_codec *self, struct weir_bytes body, Weir__Frame *frame)
 {
     frame->has_codec = frame->has_bytes = true;
     frame->codec = CODEC_PLAIN;
@@ -112,8 +115,9 @@ struct weir_bytes transport_frame_pack (struct transport_codec *self, struct wei
     return weir_buf_bytes (&self->buf);
 }
 
-enum weir_status transport_frame_unpack (struct transport_codec *self, const Weir__Frame *frame,
-                                         struct weir_bytes wire, struct weir_bytes *body)
+enum weir_status
+transport_frame_unpack (struct transport_codec *self, const Weir__Frame *frame,
+                        struct weir_bytes wire, struct weir_bytes *body)
 {
     if (!frame->has_transfer || !frame->has_offset || frame->bytes > WEIR_FRAME_BYTES_MAX
         || wire.len > WEIR_FRAME_BYTES_MAX
@@ -135,8 +139,8 @@ enum weir_status transport_frame_unpack (struct transport_codec *self, const Wei
     }
     weir_buf_clear (&self->buf);
     weir_buf_reserve (&self->buf, frame->bytes);
-    size_t len = ZSTD_decompressDCtx (self->decompress, self->buf.data, frame->bytes, wire.data,
-                                      wire.len);
+    size_t len =
+        ZSTD_decompressDCtx (self->decompress, self->buf.data, frame->bytes, wire.data, wire.len);
     if (ZSTD_isError (len) || len != frame->bytes) {
         return WEIR_BAD_FRAME;
     }

@@ -12,9 +12,8 @@
 /* The three parts, checked: shape, kind, who may say it, sizes. WEIR_BAD_MESSAGE, WEIR_TOO_LARGE;
  * WEIR_UNKNOWN_KIND for one of a newer node (to be skipped); WEIR_NOT_PERMITTED_KIND for a kind
  * that does not travel between nodes. */
-WEIR_MUST enum weir_status transport_wire_check (struct weir_bytes envelope,
-                                                 struct weir_bytes meta, struct weir_bytes body,
-                                                 struct weir_envelope *e,
+WEIR_MUST enum weir_status transport_wire_check (struct weir_bytes envelope, struct weir_bytes meta,
+                                                 struct weir_bytes body, struct weir_envelope *e,
                                                  const struct weir_kind **kind);
 
 /* Is this an address a link may be dialled at: "tcp://host:port", nothing else? (A card could
@@ -30,8 +29,7 @@ struct weir_bytes transport_frame_pack (struct transport_codec *self, struct wei
                                         Weir__Frame *frame);
 /* And back; *body is borrowed from the codec or from `wire`. WEIR_BAD_FRAME. */
 WEIR_MUST enum weir_status transport_frame_unpack (struct transport_codec *self,
-                                                   const Weir__Frame *frame,
-                                                   struct weir_bytes wire,
+                                                   const Weir__Frame *frame, struct weir_bytes wire,
                                                    struct weir_bytes *body);
 
 #endif

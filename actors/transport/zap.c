@@ -12,7 +12,8 @@
 
 static char one[1]; /* the maps' value */
 
-static void answer (void *socket, zmq_msg_t *request_id, bool good, const char *user)
+static void
+answer (void *socket, zmq_msg_t *request_id, bool good, const char *user)
 {
     static const char version[] = "1.0";
     const char *code = good ? "200" : "400";
@@ -26,7 +27,8 @@ static void answer (void *socket, zmq_msg_t *request_id, bool good, const char *
 }
 
 /* Frames: version, request id, domain, address, identity, mechanism, credentials. */
-static void judge (struct transport *t, zmq_msg_t *parts, int n)
+static void
+judge (struct transport *t, zmq_msg_t *parts, int n)
 {
     struct weir_id key = { { 0 } };
     struct weir_bytes mechanism = weir_bytes (NULL, 0);
@@ -34,8 +36,8 @@ static void judge (struct transport *t, zmq_msg_t *parts, int n)
     if (shaped) {
         mechanism = weir_bytes (zmq_msg_data (&parts[5]), zmq_msg_size (&parts[5]));
         shaped = weir_bytes_equal (mechanism, weir_bytes_str ("CURVE"))
-                 && weir_id_from_bytes (&key, weir_bytes (zmq_msg_data (&parts[6]),
-                                                          zmq_msg_size (&parts[6])))
+                 && weir_id_from_bytes (
+                        &key, weir_bytes (zmq_msg_data (&parts[6]), zmq_msg_size (&parts[6])))
                         == WEIR_OK;
     }
     bool good = shaped && zap_admits (&t->zap, &key);
@@ -49,7 +51,8 @@ static void judge (struct transport *t, zmq_msg_t *parts, int n)
     answer (t->zap.socket, &parts[1], good, good ? weir_id_text (&key).s : "");
 }
 
-static void readable (void *state, struct weir_actor *actor, void *context)
+static void
+readable (void *state, struct weir_actor *actor, void *context)
 {
     struct transport *t = state;
     (void) actor;
@@ -67,7 +70,8 @@ static void readable (void *state, struct weir_actor *actor, void *context)
     }
 }
 
-enum weir_status zap_open (struct transport *t, struct weir_error *e)
+enum weir_status
+zap_open (struct transport *t, struct weir_error *e)
 {
     t->zap.admitted = weir_map_new ();
     t->zap.socket = zmq_socket (weir_actor_zmq (t->actor), ZMQ_REP);
@@ -81,7 +85,8 @@ enum weir_status zap_open (struct transport *t, struct weir_error *e)
     return WEIR_OK;
 }
 
-void zap_close (struct transport *t)
+void
+zap_close (struct transport *t)
 {
     if (t->zap.socket != NULL) {
         weir_actor_watch_socket (t->actor, t->zap.socket, NULL, NULL);
@@ -92,7 +97,8 @@ void zap_close (struct transport *t)
     weir_map_destroy (&t->zap.incoming, NULL);
 }
 
-bool zap_admit (struct zap *zap, const Weir__Admit *page)
+bool
+zap_admit (struct zap *zap, const Weir__Admit *page)
 {
     if (page->first || zap->incoming == NULL) {
         weir_map_destroy (&zap->incoming, NULL);
@@ -117,7 +123,8 @@ bool zap_admit (struct zap *zap, const Weir__Admit *page)
     return true;
 }
 
-bool zap_admits (const struct zap *zap, const struct weir_id *key)
+bool
+zap_admits (const struct zap *zap, const struct weir_id *key)
 {
     return weir_map_get (zap->admitted, weir_id_bytes (key)) != NULL;
 }

@@ -4,22 +4,24 @@
 
 #include "bins/cli/cli.h"
 
-static uint64_t now_ms (void)
+static uint64_t
+now_ms (void)
 {
     struct timespec t;
     clock_gettime (CLOCK_MONOTONIC, &t);
     return (uint64_t) t.tv_sec * 1000u + (uint64_t) t.tv_nsec / 1000000u;
 }
 
-int cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
-              struct cli_reply *reply)
+int
+cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
+          struct cli_reply *reply)
 {
     struct weir_error e = { 0 };
     uint64_t request = 0;
     uint64_t until = now_ms () + c->timeout_ms;
     *reply = (struct cli_reply){ 0 };
-    enum weir_status status
-        = weir_client_send (c->client, kind, meta, body, c->timeout_ms, &request, &e);
+    enum weir_status status =
+        weir_client_send (c->client, kind, meta, body, c->timeout_ms, &request, &e);
     bool more = true;
     while (status == WEIR_OK && more) {
         uint64_t now = now_ms ();
@@ -48,7 +50,8 @@ int cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct
     return cli_fail (c, &e);
 }
 
-void cli_reply_fini (struct cli_reply *reply)
+void
+cli_reply_fini (struct cli_reply *reply)
 {
     weir_client_answer_fini (&reply->answer);
     weir_buf_fini (&reply->body);

@@ -20,7 +20,8 @@ const struct cli_verb cli_verbs[] = {
 
 /* ---- options ---- */
 
-const char *cli_option (const struct cli *c, const char *name)
+const char *
+cli_option (const struct cli *c, const char *name)
 {
     for (size_t i = c->n_options; i-- > 0;) {
         if (strcmp (c->options[i].name, name) == 0) {
@@ -30,7 +31,8 @@ const char *cli_option (const struct cli *c, const char *name)
     return NULL;
 }
 
-enum weir_status cli_number (const char *text, uint64_t max, uint64_t *out, struct weir_error *e)
+enum weir_status
+cli_number (const char *text, uint64_t max, uint64_t *out, struct weir_error *e)
 {
     char *end = NULL;
     errno = 0;
@@ -43,19 +45,19 @@ enum weir_status cli_number (const char *text, uint64_t max, uint64_t *out, stru
     return WEIR_OK;
 }
 
-enum weir_status cli_duration_ms (const char *text, uint64_t *ms, struct weir_error *e)
+enum weir_status
+cli_duration_ms (const char *text, uint64_t *ms, struct weir_error *e)
 {
     static const struct {
         const char *unit;
         uint64_t ms;
-    } units[] = { { "ms", 1 },          { "s", 1000 },           { "", 1000 },
+    } units[] = { { "ms", 1 },          { "s", 1000 },          { "", 1000 },
                   { "m", 60u * 1000u }, { "h", 3600u * 1000u }, { "d", 86400u * 1000u } };
     char *end = NULL;
     errno = 0;
     unsigned long long value = strtoull (text, &end, 10);
-    for (size_t i = 0; text[0] >= '0' && text[0] <= '9' && errno == 0
-                       && i < sizeof units / sizeof *units;
-         i++) {
+    for (size_t i = 0;
+         text[0] >= '0' && text[0] <= '9' && errno == 0 && i < sizeof units / sizeof *units; i++) {
         if (strcmp (end, units[i].unit) == 0 && value <= UINT32_MAX / units[i].ms) {
             *ms = value * units[i].ms;
             return WEIR_OK;
@@ -66,7 +68,8 @@ enum weir_status cli_duration_ms (const char *text, uint64_t *ms, struct weir_er
 }
 
 /* Is `name` in the list "a=,b,c="? Tells whether it takes a value. */
-static bool listed (const char *list, const char *name, size_t len, bool *takes_value)
+static bool
+listed (const char *list, const char *name, size_t len, bool *takes_value)
 {
     for (const char *p = list; *p != '\0';) {
         size_t n = strcspn (p, ",");
@@ -82,13 +85,14 @@ static bool listed (const char *list, const char *name, size_t len, bool *takes_
 
 #define GLOBAL_OPTIONS "json,quiet,verbose,timeout=,data=,socket=,color=,help"
 
-static const char *long_name (char letter)
+static const char *
+long_name (char letter)
 {
     static const struct {
         char letter;
         const char *name;
-    } table[] = { { 'q', "quiet" },   { 'v', "verbose" }, { 'm', "message" },
-                  { 'f', "follow" },  { 'h', "help" },    { 'o', "output" } };
+    } table[] = { { 'q', "quiet" },  { 'v', "verbose" }, { 'm', "message" },
+                  { 'f', "follow" }, { 'h', "help" },    { 'o', "output" } };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].letter == letter) {
             return table[i].name;
@@ -98,8 +102,9 @@ static const char *long_name (char letter)
 }
 
 /* Takes one option at argv[*i]; `allowed` is the verb's list, NULL before the verb is known. */
-static enum weir_status take_option (struct cli *c, int argc, char **argv, int *i,
-                                     const char *allowed, struct weir_error *e)
+static enum weir_status
+take_option (struct cli *c, int argc, char **argv, int *i, const char *allowed,
+             struct weir_error *e)
 {
     const char *text = argv[*i];
     const char *name = text + 2;
@@ -137,7 +142,8 @@ static enum weir_status take_option (struct cli *c, int argc, char **argv, int *
 
 /* ---- verbs ---- */
 
-static const struct cli_verb *find_verb (const char *noun, const char *verb, bool *noun_known)
+static const struct cli_verb *
+find_verb (const char *noun, const char *verb, bool *noun_known)
 {
     *noun_known = false;
     for (const struct cli_verb *v = cli_verbs; v->noun != NULL; v++) {
@@ -151,13 +157,15 @@ static const struct cli_verb *find_verb (const char *noun, const char *verb, boo
     return NULL;
 }
 
-static void put_usage (FILE *out, const struct cli_verb *v)
+static void
+put_usage (FILE *out, const struct cli_verb *v)
 {
     fprintf (out, "usage: weir %s%s%s%s%s\n       %s\n", v->noun, v->verb[0] != '\0' ? " " : "",
              v->verb, v->usage[0] != '\0' ? " " : "", v->usage, v->text);
 }
 
-int cli_help (struct cli *c)
+int
+cli_help (struct cli *c)
 {
     const char *noun = c->n_args > 0 ? c->args[0] : NULL;
     const char *verb = c->n_args > 1 ? c->args[1] : NULL;
@@ -193,23 +201,25 @@ int cli_help (struct cli *c)
         return cli_fail_status (c, WEIR_USAGE, "no such command");
     }
     if (noun == NULL) {
-        printf ("\noptions everywhere:\n"
-                "  --json             one JSON object (NDJSON for streams) on stdout\n"
-                "  --data DIR         the node's directory (WEIR_DATA)\n"
-                "  --socket PATH      its control socket (WEIR_SOCKET)\n"
-                "  --timeout 10s      how long to wait\n"
-                "  -q, -v             less, more on stderr\n"
-                "  --color auto|always|never\n\n"
-                "exit codes: 0 ok, 1 failed or false, 2 usage, 3 no node, 4 not found, 5 refused,\n"
-                "6 conflict, 7 timed out, 130 interrupted; weir run: 65 corrupt, 70 escalated,\n"
-                "73 cannot create, 74 disk, 75 already running, 76 newer layout, 78 configuration\n");
+        printf (
+            "\noptions everywhere:\n"
+            "  --json             one JSON object (NDJSON for streams) on stdout\n"
+            "  --data DIR         the node's directory (WEIR_DATA)\n"
+            "  --socket PATH      its control socket (WEIR_SOCKET)\n"
+            "  --timeout 10s      how long to wait\n"
+            "  -q, -v             less, more on stderr\n"
+            "  --color auto|always|never\n\n"
+            "exit codes: 0 ok, 1 failed or false, 2 usage, 3 no node, 4 not found, 5 refused,\n"
+            "6 conflict, 7 timed out, 130 interrupted; weir run: 65 corrupt, 70 escalated,\n"
+            "73 cannot create, 74 disk, 75 already running, 76 newer layout, 78 configuration\n");
     }
     return 0;
 }
 
 /* ---- the frame ---- */
 
-static enum weir_status take_globals (struct cli *c, struct weir_error *e)
+static enum weir_status
+take_globals (struct cli *c, struct weir_error *e)
 {
     const char *color = cli_option (c, "color");
     const char *timeout = cli_option (c, "timeout");
@@ -235,7 +245,8 @@ static enum weir_status take_globals (struct cli *c, struct weir_error *e)
 }
 
 /* Where the node is: flag, environment, configuration, default. */
-static enum weir_status find_node (struct cli *c, struct weir_error *e)
+static enum weir_status
+find_node (struct cli *c, struct weir_error *e)
 {
     enum weir_status status = weir_settings_load (&c->settings, NULL, false, e);
     if (status == WEIR_OK) {
@@ -250,7 +261,8 @@ static enum weir_status find_node (struct cli *c, struct weir_error *e)
     return status;
 }
 
-static enum weir_status parse (struct cli *c, int argc, char **argv, struct weir_error *e)
+static enum weir_status
+parse (struct cli *c, int argc, char **argv, struct weir_error *e)
 {
     bool noun_known = false;
     bool only_args = false;
@@ -269,8 +281,8 @@ static enum weir_status parse (struct cli *c, int argc, char **argv, struct weir
                 return status;
             }
         } else if (c->verb == NULL) {
-            c->verb = find_verb (noun != NULL ? noun : text, noun != NULL ? text : NULL,
-                                 &noun_known);
+            c->verb =
+                find_verb (noun != NULL ? noun : text, noun != NULL ? text : NULL, &noun_known);
             if (c->verb == NULL && (!noun_known || noun != NULL)) {
                 return weir_error_set (e, WEIR_USAGE, NULL, "no such command: weir %s%s%s",
                                        noun != NULL ? noun : "", noun != NULL ? " " : "", text);
@@ -291,7 +303,8 @@ static enum weir_status parse (struct cli *c, int argc, char **argv, struct weir
     return WEIR_OK;
 }
 
-static int dispatch (struct cli *c)
+static int
+dispatch (struct cli *c)
 {
     struct weir_error e = { 0 };
     if (c->verb == NULL || cli_option (c, "help") != NULL) {
@@ -322,7 +335,8 @@ static int dispatch (struct cli *c)
     return code;
 }
 
-int cli_main (int argc, char **argv)
+int
+cli_main (int argc, char **argv)
 {
     struct cli *c = weir_alloc (sizeof *c);
     struct weir_error e = { 0 };
@@ -341,7 +355,8 @@ int cli_main (int argc, char **argv)
 
 /* ---- programs beside this one ---- */
 
-void cli_program (const struct cli *c, const char *name, char *out, size_t size)
+void
+cli_program (const struct cli *c, const char *name, char *out, size_t size)
 {
     char self[WEIR_SETTING_TEXT_MAX];
     const char *libexec = getenv ("WEIR_LIBEXEC");
@@ -362,7 +377,8 @@ void cli_program (const struct cli *c, const char *name, char *out, size_t size)
     }
 }
 
-int cli_exec (struct cli *c, const char *name, char *const argv[])
+int
+cli_exec (struct cli *c, const char *name, char *const argv[])
 {
     char path[WEIR_SETTING_TEXT_MAX + 32];
     struct weir_error e = { 0 };

@@ -38,8 +38,8 @@ struct cli {
 
 struct cli_verb {
     const char *noun;
-    const char *verb;    /* "" when the noun is the verb */
-    const char *usage;   /* arguments, for people */
+    const char *verb;  /* "" when the noun is the verb */
+    const char *usage; /* arguments, for people */
     size_t args_min;
     size_t args_max;
     const char *options; /* allowed ones: "message=,no-wait"; = takes a value */

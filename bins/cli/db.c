@@ -14,13 +14,15 @@
 static const char *const right_names[] = { "none", "carry", "read", "write", "admin" };
 #define RIGHTS (sizeof right_names / sizeof *right_names)
 
-static const char *right_name (uint32_t right)
+static const char *
+right_name (uint32_t right)
 {
     return right < RIGHTS ? right_names[right] : "unknown";
 }
 
-static void put_numbers (ProtobufCBinaryData *client, protobuf_c_boolean *has_client,
-                         uint64_t *number, protobuf_c_boolean *has_number, struct cli *c)
+static void
+put_numbers (ProtobufCBinaryData *client, protobuf_c_boolean *has_client, uint64_t *number,
+             protobuf_c_boolean *has_number, struct cli *c)
 {
     *has_client = *has_number = true;
     *client = weir_field_of (weir_client_id (c->client));
@@ -29,7 +31,8 @@ static void put_numbers (ProtobufCBinaryData *client, protobuf_c_boolean *has_cl
 
 /* ---- making and showing ---- */
 
-int cli_db_create (struct cli *c)
+int
+cli_db_create (struct cli *c)
 {
     Weir__DbCreate ask = WEIR__DB_CREATE__INIT;
     struct cli_reply reply;
@@ -51,7 +54,8 @@ int cli_db_create (struct cli *c)
     return code;
 }
 
-static json_t *info_json (const Weir__DbInfo *m)
+static json_t *
+info_json (const Weir__DbInfo *m)
 {
     json_t *heads = json_array ();
     json_t *forks = json_array ();
@@ -60,10 +64,11 @@ static json_t *info_json (const Weir__DbInfo *m)
     }
     for (size_t i = 0; i < m->n_fork; i++) {
         const Weir__Fork *f = m->fork[i];
-        json_array_append_new (
-            forks, json_pack ("{s:o, s:o, s:o, s:o, s:o}", "author", cli_id (f->has_author, f->author),
-                              "lane", cli_hex64 (f->lane), "seq", cli_u64 (f->seq), "a",
-                              cli_id (f->has_a, f->a), "b", cli_id (f->has_b, f->b)));
+        json_array_append_new (forks,
+                               json_pack ("{s:o, s:o, s:o, s:o, s:o}", "author",
+                                          cli_id (f->has_author, f->author), "lane",
+                                          cli_hex64 (f->lane), "seq", cli_u64 (f->seq), "a",
+                                          cli_id (f->has_a, f->a), "b", cli_id (f->has_b, f->b)));
     }
     json_t *out = json_pack (
         "{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:b, s:o, s:i}", "id",
@@ -78,7 +83,8 @@ static json_t *info_json (const Weir__DbInfo *m)
     return out;
 }
 
-int cli_db_ls (struct cli *c)
+int
+cli_db_ls (struct cli *c)
 {
     struct cli_reply reply;
     int code = cli_call (c, WEIR_KIND_DB_LIST, NULL, weir_bytes (NULL, 0), &reply);
@@ -103,8 +109,7 @@ int cli_db_ls (struct cli *c)
                     right_name (m->items[i]->right), (unsigned long long) m->items[i]->entries,
                     cli_bytes_text (m->items[i]->bytes, bytes),
                     (unsigned long long) m->items[i]->pending,
-                    json_string_value (json_object_get (info, "id")),
-                    joining ? "  (joining)" : "");
+                    json_string_value (json_object_get (info, "id")), joining ? "  (joining)" : "");
         }
         json_decref (info);
     }
@@ -116,7 +121,8 @@ int cli_db_ls (struct cli *c)
     return 0;
 }
 
-int cli_db_show (struct cli *c)
+int
+cli_db_show (struct cli *c)
 {
     Weir__DbName ask = WEIR__DB_NAME__INIT;
     struct cli_reply reply;
@@ -142,14 +148,17 @@ int cli_db_show (struct cli *c)
     return 0;
 }
 
-int cli_db_rm (struct cli *c)
+int
+cli_db_rm (struct cli *c)
 {
     Weir__DbForget ask = WEIR__DB_FORGET__INIT;
     struct cli_reply reply;
     if (cli_option (c, "yes") == NULL) {
         struct weir_error e = { 0 };
-        weir_error_set (&e, WEIR_USAGE, "say --yes", "this forgets %s and all that this node holds "
-                        "of it", c->args[0]);
+        weir_error_set (&e, WEIR_USAGE, "say --yes",
+                        "this forgets %s and all that this node holds "
+                        "of it",
+                        c->args[0]);
         return cli_fail (c, &e);
     }
     ask.has_db = true;
@@ -166,7 +175,8 @@ int cli_db_rm (struct cli *c)
 
 /* ---- tickets ---- */
 
-int cli_db_share (struct cli *c)
+int
+cli_db_share (struct cli *c)
 {
     Weir__DbShare ask = WEIR__DB_SHARE__INIT;
     struct cli_reply reply;
@@ -209,7 +219,8 @@ int cli_db_share (struct cli *c)
     return code;
 }
 
-static char *read_ticket (const char *arg)
+static char *
+read_ticket (const char *arg)
 {
     if (strcmp (arg, "-") != 0) {
         return weir_strdup (arg);
@@ -221,7 +232,8 @@ static char *read_ticket (const char *arg)
 }
 
 /* Waits until this node is a member, so that the next command can read and write. */
-static int wait_joined (struct cli *c, ProtobufCBinaryData id)
+static int
+wait_joined (struct cli *c, ProtobufCBinaryData id)
 {
     struct weir_id db;
     char since[64] = "";
@@ -271,7 +283,8 @@ static int wait_joined (struct cli *c, ProtobufCBinaryData id)
     }
 }
 
-int cli_db_join (struct cli *c)
+int
+cli_db_join (struct cli *c)
 {
     Weir__Ticket ask = WEIR__TICKET__INIT;
     struct cli_reply reply;
@@ -303,20 +316,22 @@ int cli_db_join (struct cli *c)
 
 /* ---- members ---- */
 
-static json_t *late_json (const Weir__Member *m)
+static json_t *
+late_json (const Weir__Member *m)
 {
     json_t *list = json_array ();
     for (size_t i = 0; i < m->n_late; i++) {
         const Weir__Range *r = m->late[i];
-        json_array_append_new (list, json_pack ("{s:o, s:o, s:o, s:o}", "lane", cli_hex64 (r->lane),
-                                                "from_seq", cli_u64 (r->from_seq), "to_seq",
-                                                cli_u64 (r->to_seq), "tip",
-                                                cli_id (r->has_tip, r->tip)));
+        json_array_append_new (list,
+                               json_pack ("{s:o, s:o, s:o, s:o}", "lane", cli_hex64 (r->lane),
+                                          "from_seq", cli_u64 (r->from_seq), "to_seq",
+                                          cli_u64 (r->to_seq), "tip", cli_id (r->has_tip, r->tip)));
     }
     return list;
 }
 
-int cli_db_members (struct cli *c)
+int
+cli_db_members (struct cli *c)
 {
     Weir__DbMembersAsk ask = WEIR__DB_MEMBERS_ASK__INIT;
     struct cli_reply reply;
@@ -330,12 +345,11 @@ int cli_db_members (struct cli *c)
     json_t *list = json_array ();
     for (size_t i = 0; i < m->n_items; i++) {
         const Weir__Member *x = m->items[i];
-        json_t *row = json_pack ("{s:o, s:o, s:s, s:i, s:o, s:o, s:b, s:o}", "device",
-                                 cli_id (x->has_device, x->device), "name",
-                                 cli_text (x->has_name, x->name), "right", right_name (x->right),
-                                 "rank", (int) x->rank, "by", cli_id (x->has_by, x->by), "entry",
-                                 cli_id (x->has_entry, x->entry), "own", (int) x->own, "late",
-                                 late_json (x));
+        json_t *row = json_pack (
+            "{s:o, s:o, s:s, s:i, s:o, s:o, s:b, s:o}", "device", cli_id (x->has_device, x->device),
+            "name", cli_text (x->has_name, x->name), "right", right_name (x->right), "rank",
+            (int) x->rank, "by", cli_id (x->has_by, x->by), "entry",
+            cli_id (x->has_entry, x->entry), "own", (int) x->own, "late", late_json (x));
         if (!c->json) {
             printf ("%-7s rank %-3u %-20s %s%s\n",
                     x->right == 0 ? "removed" : right_name (x->right), x->rank,
@@ -359,7 +373,8 @@ int cli_db_members (struct cli *c)
     return 0;
 }
 
-static int set_right (struct cli *c, const char *device, uint32_t right)
+static int
+set_right (struct cli *c, const char *device, uint32_t right)
 {
     Weir__DbGrant ask = WEIR__DB_GRANT__INIT;
     struct cli_reply reply;
@@ -383,7 +398,8 @@ static int set_right (struct cli *c, const char *device, uint32_t right)
     return code;
 }
 
-int cli_db_grant (struct cli *c)
+int
+cli_db_grant (struct cli *c)
 {
     for (uint32_t i = 1; i < RIGHTS; i++) {
         if (strcmp (c->args[2], right_names[i]) == 0) {
@@ -393,12 +409,14 @@ int cli_db_grant (struct cli *c)
     return cli_fail_status (c, WEIR_USAGE, "a right is carry, read, write or admin");
 }
 
-int cli_db_remove (struct cli *c)
+int
+cli_db_remove (struct cli *c)
 {
     return set_right (c, c->args[1], 0);
 }
 
-int cli_db_leave (struct cli *c)
+int
+cli_db_leave (struct cli *c)
 {
     Weir__DbName ask = WEIR__DB_NAME__INIT;
     struct cli_reply reply;
@@ -418,7 +436,8 @@ int cli_db_leave (struct cli *c)
 /* ---- verify and repair ---- */
 
 /* On the running node when there is one, else on its files. */
-int cli_db_verify (struct cli *c)
+int
+cli_db_verify (struct cli *c)
 {
     struct weir_error e = { 0 };
     const char *socket = c->socket != NULL ? c->socket : c->paths.control;
@@ -447,18 +466,19 @@ int cli_db_verify (struct cli *c)
     }
     const Weir__CheckReport *m = (const Weir__CheckReport *) reply.answer.meta;
     bool good = m->bad_runs == 0 && m->missing == 0 && m->wrong_indexes == 0;
-    json_t *out = json_pack (
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "result", good ? "ok" : "corrupt",
-        "databases", cli_u64 (m->databases), "runs", cli_u64 (m->runs), "entries",
-        cli_u64 (m->entries), "bytes", cli_u64 (m->bytes), "bad_runs", cli_u64 (m->bad_runs),
-        "missing", cli_u64 (m->missing), "wrong_indexes", cli_u64 (m->wrong_indexes),
-        "first_problem", cli_text (m->has_first_problem, m->first_problem));
+    json_t *out = json_pack ("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "result",
+                             good ? "ok" : "corrupt", "databases", cli_u64 (m->databases), "runs",
+                             cli_u64 (m->runs), "entries", cli_u64 (m->entries), "bytes",
+                             cli_u64 (m->bytes), "bad_runs", cli_u64 (m->bad_runs), "missing",
+                             cli_u64 (m->missing), "wrong_indexes", cli_u64 (m->wrong_indexes),
+                             "first_problem", cli_text (m->has_first_problem, m->first_problem));
     cli_reply_fini (&reply);
     cli_json (out);
     return good ? 0 : weir_status_exit (WEIR_CORRUPT);
 }
 
-int cli_db_repair (struct cli *c)
+int
+cli_db_repair (struct cli *c)
 {
     char *argv[] = { "weir-store", "repair", "--data", c->paths.data, NULL };
     return cli_exec (c, "weir-store", argv);
@@ -466,13 +486,14 @@ int cli_db_repair (struct cli *c)
 
 /* ---- the feed ---- */
 
-static json_t *event_json (const Weir__CommitEvent *m)
+static json_t *
+event_json (const Weir__CommitEvent *m)
 {
     const Weir__Range *r = m->range;
-    json_t *out = json_pack ("{s:o, s:o, s:o, s:o, s:i}", "token", cli_text (m->has_token, m->token),
-                             "db", cli_id (m->has_db, m->db), "name",
-                             cli_text (m->has_db_name, m->db_name), "source",
-                             cli_id (m->has_source, m->source), "kind", (int) m->kind);
+    json_t *out =
+        json_pack ("{s:o, s:o, s:o, s:o, s:i}", "token", cli_text (m->has_token, m->token), "db",
+                   cli_id (m->has_db, m->db), "name", cli_text (m->has_db_name, m->db_name),
+                   "source", cli_id (m->has_source, m->source), "kind", (int) m->kind);
     if (r != NULL) {
         json_object_set_new (out, "author", cli_id (r->has_author, r->author));
         json_object_set_new (out, "lane", cli_hex64 (r->lane));
@@ -485,7 +506,8 @@ static json_t *event_json (const Weir__CommitEvent *m)
 
 /* One event to the program's standard input; its exit code. A failing one is told and does not
  * stop the feed, nor the node. */
-static void exec_event (struct cli *c, const char *program, json_t *event)
+static void
+exec_event (struct cli *c, const char *program, json_t *event)
 {
     extern char **environ;
     int ends[2];
@@ -521,7 +543,8 @@ static void exec_event (struct cli *c, const char *program, json_t *event)
     free (text);
 }
 
-static void show_event (struct cli *c, const Weir__CommitEvent *m)
+static void
+show_event (struct cli *c, const Weir__CommitEvent *m)
 {
     json_t *event = event_json (m);
     const char *program = cli_option (c, "exec");
@@ -532,8 +555,7 @@ static void show_event (struct cli *c, const Weir__CommitEvent *m)
         cli_json (event);
     } else {
         if (program == NULL) {
-            unsigned long long n
-                = m->range != NULL ? m->range->to_seq - m->range->from_seq : 0;
+            unsigned long long n = m->range != NULL ? m->range->to_seq - m->range->from_seq : 0;
             printf ("%s  %s  %llu entr%s %s\n",
                     json_string_value (json_object_get (event, "token")),
                     json_string_value (json_object_get (event, "name")), n, n == 1 ? "y" : "ies",
@@ -544,7 +566,8 @@ static void show_event (struct cli *c, const Weir__CommitEvent *m)
     fflush (stdout);
 }
 
-int cli_db_watch (struct cli *c)
+int
+cli_db_watch (struct cli *c)
 {
     const char *since = cli_option (c, "since");
     const char *count_text = cli_option (c, "count");

@@ -17,7 +17,8 @@
 
 /* ---- reading ---- */
 
-static int show_reply (struct cli_reply *reply)
+static int
+show_reply (struct cli_reply *reply)
 {
     fwrite (reply->body.data, 1, reply->body.len, stdout);
     putchar ('\n');
@@ -25,7 +26,8 @@ static int show_reply (struct cli_reply *reply)
     return 0;
 }
 
-static Weir__DocPath path_ask (const struct cli *c)
+static Weir__DocPath
+path_ask (const struct cli *c)
 {
     Weir__DocPath ask = WEIR__DOC_PATH__INIT;
     ask.has_db = ask.has_path = true;
@@ -34,7 +36,8 @@ static Weir__DocPath path_ask (const struct cli *c)
     return ask;
 }
 
-int cli_doc_get (struct cli *c)
+int
+cli_doc_get (struct cli *c)
 {
     Weir__DocPath ask = path_ask (c);
     struct cli_reply reply;
@@ -45,8 +48,8 @@ int cli_doc_get (struct cli *c)
     if (c->json) {
         return show_reply (&reply);
     }
-    json_t *value = json_loadb ((const char *) reply.body.data, reply.body.len, JSON_DECODE_ANY,
-                                NULL);
+    json_t *value =
+        json_loadb ((const char *) reply.body.data, reply.body.len, JSON_DECODE_ANY, NULL);
     if (value == NULL) {
         return show_reply (&reply);
     }
@@ -57,7 +60,8 @@ int cli_doc_get (struct cli *c)
     return 0;
 }
 
-int cli_doc_heads (struct cli *c)
+int
+cli_doc_heads (struct cli *c)
 {
     Weir__DbName ask = WEIR__DB_NAME__INIT;
     struct cli_reply reply;
@@ -84,7 +88,8 @@ int cli_doc_heads (struct cli *c)
     return 0;
 }
 
-int cli_doc_conflicts (struct cli *c)
+int
+cli_doc_conflicts (struct cli *c)
 {
     Weir__DocPath ask = path_ask (c);
     struct cli_reply reply;
@@ -125,7 +130,8 @@ int cli_doc_conflicts (struct cli *c)
 
 /* ---- the log ---- */
 
-static json_t *log_json (const Weir__LogEntry *m)
+static json_t *
+log_json (const Weir__LogEntry *m)
 {
     static const char *const kinds[] = { "genesis", "data", "settings", "merge" };
     json_t *deps = json_array ();
@@ -140,9 +146,9 @@ static json_t *log_json (const Weir__LogEntry *m)
         m->kind < 4 ? kinds[m->kind] : "unknown", "prev", cli_id (m->has_prev, m->prev), "deps",
         deps, "message", cli_text (m->has_message, m->message), "bytes", (int) m->bytes);
     json_object_set_new (out, "inert",
-                         m->inert == 0 ? json_null ()
-                                       : json_string (weir_status_code (
-                                           weir_status_from_number (m->inert))));
+                         m->inert == 0
+                             ? json_null ()
+                             : json_string (weir_status_code (weir_status_from_number (m->inert))));
     if (m->has_ops_json) {
         json_t *ops = json_loadb ((const char *) m->ops_json.data, m->ops_json.len, 0, NULL);
         json_object_set_new (out, "change", ops != NULL ? ops : json_null ());
@@ -150,7 +156,8 @@ static json_t *log_json (const Weir__LogEntry *m)
     return out;
 }
 
-static void show_log_entry (const Weir__LogEntry *m)
+static void
+show_log_entry (const Weir__LogEntry *m)
 {
     json_t *row = log_json (m);
     char when[32] = "-";
@@ -172,7 +179,8 @@ static void show_log_entry (const Weir__LogEntry *m)
     json_decref (row);
 }
 
-int cli_doc_log (struct cli *c)
+int
+cli_doc_log (struct cli *c)
 {
     struct weir_error e = { 0 };
     const char *limit_text = cli_option (c, "limit");
@@ -212,7 +220,8 @@ int cli_doc_log (struct cli *c)
     return 0;
 }
 
-int cli_trace (struct cli *c)
+int
+cli_trace (struct cli *c)
 {
     Weir__EntryAsk ask = WEIR__ENTRY_ASK__INIT;
     struct cli_reply reply;
@@ -238,7 +247,8 @@ int cli_trace (struct cli *c)
 
 /* ---- single writes ---- */
 
-static int write_one (struct cli *c, uint16_t kind, struct weir_bytes body)
+static int
+write_one (struct cli *c, uint16_t kind, struct weir_bytes body)
 {
     Weir__DocWrite ask = WEIR__DOC_WRITE__INIT;
     struct cli_reply reply;
@@ -253,8 +263,8 @@ static int write_one (struct cli *c, uint16_t kind, struct weir_bytes body)
     if (cli_option (c, "no-wait") != NULL) {
         uint64_t request = 0;
         struct weir_error e = { 0 };
-        enum weir_status status
-            = weir_client_send (c->client, kind, &ask.base, body, c->timeout_ms, &request, &e);
+        enum weir_status status =
+            weir_client_send (c->client, kind, &ask.base, body, c->timeout_ms, &request, &e);
         return status == WEIR_OK ? 0 : cli_fail (c, &e);
     }
     int code = cli_call (c, kind, &ask.base, body, &reply);
@@ -273,15 +283,17 @@ static int write_one (struct cli *c, uint16_t kind, struct weir_bytes body)
     return code;
 }
 
-int cli_doc_set (struct cli *c)
+int
+cli_doc_set (struct cli *c)
 {
     struct weir_error e = { 0 };
     json_t *value = NULL;
-    enum weir_status status
-        = weir_json_parse (&value, weir_bytes_str (c->args[2]), WEIR_JSON_BYTES_MAX, &e);
+    enum weir_status status =
+        weir_json_parse (&value, weir_bytes_str (c->args[2]), WEIR_JSON_BYTES_MAX, &e);
     if (status != WEIR_OK) {
         if (e.hint[0] == '\0') {
-            snprintf (e.hint, sizeof e.hint, "the value is JSON; a text wants its quotes: '\"text\"'");
+            snprintf (e.hint, sizeof e.hint,
+                      "the value is JSON; a text wants its quotes: '\"text\"'");
         }
         return cli_fail (c, &e);
     }
@@ -289,7 +301,8 @@ int cli_doc_set (struct cli *c)
     return write_one (c, WEIR_KIND_DOC_SET, weir_bytes_str (c->args[2]));
 }
 
-int cli_doc_rm (struct cli *c)
+int
+cli_doc_rm (struct cli *c)
 {
     return write_one (c, WEIR_KIND_DOC_REMOVE, weir_bytes (NULL, 0));
 }
@@ -298,9 +311,9 @@ int cli_doc_rm (struct cli *c)
 
 struct apply {
     struct cli *c;
-    struct weir_buf chunk;      /* whole lines, to be sent */
+    struct weir_buf chunk; /* whole lines, to be sent */
     uint64_t chunk_lines;
-    uint64_t first_line;        /* of the chunk, in the file */
+    uint64_t first_line; /* of the chunk, in the file */
     struct {
         uint64_t request;
         uint64_t first_line;
@@ -314,7 +327,8 @@ struct apply {
     uint64_t bytes;
 };
 
-static uint64_t now_ms (void)
+static uint64_t
+now_ms (void)
 {
     struct timespec t;
     clock_gettime (CLOCK_MONOTONIC, &t);
@@ -322,7 +336,8 @@ static uint64_t now_ms (void)
 }
 
 /* A line on a terminal each 200 ms, a plain one every 10 s elsewhere. */
-static void progress (struct apply *a)
+static void
+progress (struct apply *a)
 {
     uint64_t now = now_ms ();
     bool tty = isatty (STDERR_FILENO) != 0;
@@ -337,11 +352,12 @@ static void progress (struct apply *a)
     a->shown_ms = now;
 }
 
-static enum weir_status take_answer (struct apply *a)
+static enum weir_status
+take_answer (struct apply *a)
 {
     struct weir_client_answer answer;
-    enum weir_status status
-        = weir_client_receive (a->c->client, APPLY_TIMEOUT_MS, &answer, &a->error);
+    enum weir_status status =
+        weir_client_receive (a->c->client, APPLY_TIMEOUT_MS, &answer, &a->error);
     if (status != WEIR_OK) {
         return status;
     }
@@ -376,7 +392,8 @@ static enum weir_status take_answer (struct apply *a)
     return status;
 }
 
-static enum weir_status send_chunk (struct apply *a)
+static enum weir_status
+send_chunk (struct apply *a)
 {
     enum weir_status status = WEIR_OK;
     if (a->chunk.len == 0) {
@@ -395,9 +412,9 @@ static enum weir_status send_chunk (struct apply *a)
         ask.message = weir_field_str (text);
         ask.client = weir_field_of (weir_client_id (a->c->client));
         ask.number = weir_client_number (a->c->client);
-        status = weir_client_send (a->c->client, WEIR_KIND_DOC_APPLY, &ask.base,
-                                   weir_buf_bytes (&a->chunk), APPLY_TIMEOUT_MS, &request,
-                                   &a->error);
+        status =
+            weir_client_send (a->c->client, WEIR_KIND_DOC_APPLY, &ask.base,
+                              weir_buf_bytes (&a->chunk), APPLY_TIMEOUT_MS, &request, &a->error);
         if (status == WEIR_OK) {
             a->sent[a->n_sent].request = request;
             a->sent[a->n_sent++].first_line = a->first_line;
@@ -409,7 +426,8 @@ static enum weir_status send_chunk (struct apply *a)
     return status;
 }
 
-static enum weir_status add_line (struct apply *a, struct weir_bytes line)
+static enum weir_status
+add_line (struct apply *a, struct weir_bytes line)
 {
     enum weir_status status = WEIR_OK;
     if (a->chunk.len + line.len + 1 > CHUNK_BYTES) {
@@ -430,7 +448,8 @@ static enum weir_status add_line (struct apply *a, struct weir_bytes line)
     return status;
 }
 
-static int finish (struct apply *a, enum weir_status status)
+static int
+finish (struct apply *a, enum weir_status status)
 {
     if (status == WEIR_OK) {
         status = send_chunk (a);
@@ -462,7 +481,8 @@ static int finish (struct apply *a, enum weir_status status)
     return status == WEIR_OK ? 0 : cli_fail (a->c, &a->error);
 }
 
-static enum weir_status open_file (const char *name, FILE **file, struct weir_error *e)
+static enum weir_status
+open_file (const char *name, FILE **file, struct weir_error *e)
 {
     *file = strcmp (name, "-") == 0 ? stdin : fopen (name, "re");
     if (*file == NULL) {
@@ -472,7 +492,8 @@ static enum weir_status open_file (const char *name, FILE **file, struct weir_er
     return WEIR_OK;
 }
 
-static enum weir_status read_all (FILE *file, struct weir_buf *out, struct weir_error *e)
+static enum weir_status
+read_all (FILE *file, struct weir_buf *out, struct weir_error *e)
 {
     uint8_t part[65536];
     size_t n;
@@ -482,20 +503,22 @@ static enum weir_status read_all (FILE *file, struct weir_buf *out, struct weir_
         }
         weir_buf_put (out, part, n);
     }
-    return ferror (file) ? weir_error_set (e, WEIR_IO_ERROR, NULL, "cannot read: %s",
-                                           strerror (errno))
-                         : WEIR_OK;
+    return ferror (file)
+               ? weir_error_set (e, WEIR_IO_ERROR, NULL, "cannot read: %s", strerror (errno))
+               : WEIR_OK;
 }
 
 /* One JSON Patch spread over lines is one commit; else each line is one. */
-static bool is_one_patch (struct weir_bytes text, json_t **patch)
+static bool
+is_one_patch (struct weir_bytes text, json_t **patch)
 {
     json_error_t error;
     *patch = json_loadb ((const char *) text.data, text.len, JSON_REJECT_DUPLICATES, &error);
     return json_is_array (*patch);
 }
 
-int cli_doc_apply (struct cli *c)
+int
+cli_doc_apply (struct cli *c)
 {
     struct apply a = { .c = c, .first_line = 1 };
     FILE *file = NULL;
@@ -546,7 +569,8 @@ int cli_doc_apply (struct cli *c)
 
 /* ---- import-json ---- */
 
-static void put_pointer_part (struct weir_buf *out, const char *part)
+static void
+put_pointer_part (struct weir_buf *out, const char *part)
 {
     weir_buf_put_u8 (out, '/');
     for (const char *p = part; *p != '\0'; p++) {
@@ -559,15 +583,15 @@ static void put_pointer_part (struct weir_buf *out, const char *part)
     }
 }
 
-static enum weir_status add_record (struct apply *a, const char *root, const char *key,
-                                    json_t *record)
+static enum weir_status
+add_record (struct apply *a, const char *root, const char *key, json_t *record)
 {
     struct weir_buf path = { 0 };
     struct weir_buf line = { 0 };
     put_pointer_part (&path, root);
     put_pointer_part (&path, key);
-    json_t *patch = json_pack ("[{s:s, s:s, s:O}]", "op", "add", "path", weir_buf_str (&path),
-                               "value", record);
+    json_t *patch =
+        json_pack ("[{s:s, s:s, s:O}]", "op", "add", "path", weir_buf_str (&path), "value", record);
     enum weir_status status = WEIR_INVALID_JSON;
     if (patch != NULL) {
         weir_json_put (&line, patch);
@@ -582,7 +606,8 @@ static enum weir_status add_record (struct apply *a, const char *root, const cha
 }
 
 /* An array of records becomes a map keyed by one of their fields. */
-static enum weir_status add_array (struct apply *a, const char *root, json_t *list)
+static enum weir_status
+add_array (struct apply *a, const char *root, json_t *list)
 {
     const char *field = cli_option (a->c, "key");
     size_t i;
@@ -591,7 +616,8 @@ static enum weir_status add_array (struct apply *a, const char *root, json_t *li
         return weir_error_set (&a->error, WEIR_USAGE, "--key FIELD names it",
                                "%s holds an array: by which field are its records known?", root);
     }
-    json_array_foreach (list, i, record) {
+    json_array_foreach (list, i, record)
+    {
         json_t *key = json_object_get (record, field);
         if (!json_is_string (key)) {
             return weir_error_set (&a->error, WEIR_INVALID_JSON, NULL,
@@ -605,7 +631,8 @@ static enum weir_status add_array (struct apply *a, const char *root, json_t *li
     return WEIR_OK;
 }
 
-static enum weir_status add_root (struct apply *a, const char *root, json_t *value)
+static enum weir_status
+add_root (struct apply *a, const char *root, json_t *value)
 {
     const char *key;
     json_t *record;
@@ -616,7 +643,8 @@ static enum weir_status add_root (struct apply *a, const char *root, json_t *val
         return weir_error_set (&a->error, WEIR_INVALID_JSON, "--root NAME puts it into one",
                                "\"%s\" is neither an object nor an array of records", root);
     }
-    json_object_foreach (value, key, record) {
+    json_object_foreach (value, key, record)
+    {
         enum weir_status status = add_record (a, root, key, record);
         if (status != WEIR_OK) {
             return status;
@@ -626,7 +654,8 @@ static enum weir_status add_root (struct apply *a, const char *root, json_t *val
 }
 
 /* Without --root the file is an object of roots; with it, the whole file is that root. */
-int cli_doc_import_json (struct cli *c)
+int
+cli_doc_import_json (struct cli *c)
 {
     struct apply a = { .c = c, .first_line = 1 };
     struct weir_buf text = { 0 };
@@ -649,7 +678,8 @@ int cli_doc_import_json (struct cli *c)
     } else if (status == WEIR_OK && json_is_object (whole)) {
         const char *name;
         json_t *value;
-        json_object_foreach (whole, name, value) {
+        json_object_foreach (whole, name, value)
+        {
             if (status == WEIR_OK) {
                 status = add_root (&a, name, value);
             }

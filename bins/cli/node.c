@@ -18,7 +18,8 @@
 /* ---- making and running ---- */
 
 /* Keys are made where they are used: by the store's program. */
-int cli_init (struct cli *c)
+int
+cli_init (struct cli *c)
 {
     char *argv[16] = { "weir-store", "init", "--data", c->paths.data };
     static const char *const passed[] = { "name", "role", "listen" };
@@ -35,7 +36,8 @@ int cli_init (struct cli *c)
     return cli_exec (c, "weir-store", argv);
 }
 
-int cli_run (struct cli *c)
+int
+cli_run (struct cli *c)
 {
     const char *fd = cli_option (c, "ready-fd");
     char *argv[8] = { "weir-broker", "--data", c->paths.data, NULL };
@@ -53,7 +55,8 @@ int cli_run (struct cli *c)
 }
 
 /* Waits until the control socket has nobody behind it: then the node has let go of everything. */
-int cli_stop (struct cli *c)
+int
+cli_stop (struct cli *c)
 {
     struct cli_reply reply;
     int code = cli_call (c, WEIR_KIND_NODE_STOP, NULL, NO_BODY, &reply);
@@ -85,7 +88,8 @@ int cli_stop (struct cli *c)
 
 /* ---- status ---- */
 
-static json_t *actor_json (const Weir__ActorState *m)
+static json_t *
+actor_json (const Weir__ActorState *m)
 {
     const Weir__ActorVitals *v = m->vitals;
     json_t *out = json_pack ("{s:o, s:o, s:i, s:o, s:o, s:i, s:o, s:i, s:o}", "name",
@@ -105,8 +109,9 @@ static json_t *actor_json (const Weir__ActorState *m)
 }
 
 /* Adds what one actor says; an actor that is away leaves its part null, and says why. */
-static void ask_part (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, json_t *out,
-                      const char *key, json_t *(*show) (const ProtobufCMessage *))
+static void
+ask_part (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, json_t *out, const char *key,
+          json_t *(*show) (const ProtobufCMessage *) )
 {
     struct weir_client_answer answer;
     struct weir_error e = { 0 };
@@ -126,22 +131,23 @@ static void ask_part (struct cli *c, uint16_t kind, const ProtobufCMessage *meta
     }
 }
 
-static json_t *show_store (const ProtobufCMessage *meta)
+static json_t *
+show_store (const ProtobufCMessage *meta)
 {
     const Weir__StoreStatus *m = (const Weir__StoreStatus *) meta;
-    return json_pack ("{s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:o}",
-                      "id", cli_id (m->has_device, m->device), "name",
-                      cli_text (m->has_name, m->name), "role", cli_text (m->has_role, m->role),
-                      "epoch", cli_hex64 (m->epoch), "databases", (int) m->databases, "entries",
-                      cli_u64 (m->entries), "disk_bytes", cli_u64 (m->disk_bytes),
-                      "disk_free_bytes", cli_u64 (m->disk_free_bytes), "disk_full",
-                      (int) m->disk_full, "commits", cli_u64 (m->commits), "imports",
-                      cli_u64 (m->imports), "refused", cli_u64 (m->refused), "pending",
-                      cli_u64 (m->pending), "transfers", (int) m->transfers, "frames_dropped",
-                      cli_u64 (m->frames_dropped));
+    return json_pack (
+        "{s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:o}", "id",
+        cli_id (m->has_device, m->device), "name", cli_text (m->has_name, m->name), "role",
+        cli_text (m->has_role, m->role), "epoch", cli_hex64 (m->epoch), "databases",
+        (int) m->databases, "entries", cli_u64 (m->entries), "disk_bytes", cli_u64 (m->disk_bytes),
+        "disk_free_bytes", cli_u64 (m->disk_free_bytes), "disk_full", (int) m->disk_full, "commits",
+        cli_u64 (m->commits), "imports", cli_u64 (m->imports), "refused", cli_u64 (m->refused),
+        "pending", cli_u64 (m->pending), "transfers", (int) m->transfers, "frames_dropped",
+        cli_u64 (m->frames_dropped));
 }
 
-static json_t *show_peers (const ProtobufCMessage *meta)
+static json_t *
+show_peers (const ProtobufCMessage *meta)
 {
     const Weir__Peers *m = (const Weir__Peers *) meta;
     json_t *list = json_array ();
@@ -151,7 +157,8 @@ static json_t *show_peers (const ProtobufCMessage *meta)
     return list;
 }
 
-static json_t *show_sync (const ProtobufCMessage *meta)
+static json_t *
+show_sync (const ProtobufCMessage *meta)
 {
     const Weir__SyncStatus *m = (const Weir__SyncStatus *) meta;
     return json_pack ("{s:b, s:i, s:o, s:o}", "enabled", (int) m->enabled, "pairs",
@@ -159,7 +166,8 @@ static json_t *show_sync (const ProtobufCMessage *meta)
                       cli_u64 (m->parked));
 }
 
-static json_t *status_json (struct cli *c, const Weir__NodeStatus *m)
+static json_t *
+status_json (struct cli *c, const Weir__NodeStatus *m)
 {
     json_t *out = json_object ();
     json_t *actors = json_array ();
@@ -169,12 +177,12 @@ static json_t *status_json (struct cli *c, const Weir__NodeStatus *m)
         json_array_append_new (actors, actor_json (m->actors[i]));
     }
     json_object_set_new (out, "actors", actors);
-    json_object_set_new (
-        out, "broker",
-        json_pack ("{s:o, s:o, s:i, s:o, s:o, s:b, s:o}", "version",
-                   cli_text (m->has_version, m->version), "up_ms", cli_u64 (m->up_ms), "taps",
-                   (int) m->taps, "routed", cli_u64 (m->routed), "dropped", cli_u64 (m->dropped),
-                   "stopping", (int) m->stopping, "epoch", cli_hex64 (m->epoch)));
+    json_object_set_new (out, "broker",
+                         json_pack ("{s:o, s:o, s:i, s:o, s:o, s:b, s:o}", "version",
+                                    cli_text (m->has_version, m->version), "up_ms",
+                                    cli_u64 (m->up_ms), "taps", (int) m->taps, "routed",
+                                    cli_u64 (m->routed), "dropped", cli_u64 (m->dropped),
+                                    "stopping", (int) m->stopping, "epoch", cli_hex64 (m->epoch)));
     ask_part (c, WEIR_KIND_STORE_STATUS, NULL, out, "store", show_store);
     ask_part (c, WEIR_KIND_PEER_LIST, &all.base, out, "peers", show_peers);
     ask_part (c, WEIR_KIND_SYNC_STATUS, &every.base, out, "sync", show_sync);
@@ -192,13 +200,15 @@ static json_t *status_json (struct cli *c, const Weir__NodeStatus *m)
     return out;
 }
 
-static const char *text_of (const json_t *object, const char *key)
+static const char *
+text_of (const json_t *object, const char *key)
 {
     const char *text = json_string_value (json_object_get (object, key));
     return text != NULL ? text : "-";
 }
 
-static void show_status (const json_t *s)
+static void
+show_status (const json_t *s)
 {
     const json_t *node = json_object_get (s, "node");
     const json_t *store = json_object_get (s, "store");
@@ -209,18 +219,20 @@ static void show_status (const json_t *s)
     json_t *item;
     printf ("%s  %s  (%s)\n", text_of (node, "name"), text_of (node, "id"), text_of (node, "role"));
     if (json_is_object (store)) {
-        printf ("%lld databases, %lld entries, %s on disk, %s free%s\n",
-                (long long) json_integer_value (json_object_get (store, "databases")),
-                (long long) json_integer_value (json_object_get (store, "entries")),
-                cli_bytes_text (
-                    (uint64_t) json_integer_value (json_object_get (store, "disk_bytes")), bytes),
-                cli_bytes_text (
-                    (uint64_t) json_integer_value (json_object_get (store, "disk_free_bytes")),
-                    free_bytes),
-                json_is_true (json_object_get (store, "disk_full")) ? "  DISK FULL: read only" : "");
+        printf (
+            "%lld databases, %lld entries, %s on disk, %s free%s\n",
+            (long long) json_integer_value (json_object_get (store, "databases")),
+            (long long) json_integer_value (json_object_get (store, "entries")),
+            cli_bytes_text ((uint64_t) json_integer_value (json_object_get (store, "disk_bytes")),
+                            bytes),
+            cli_bytes_text (
+                (uint64_t) json_integer_value (json_object_get (store, "disk_free_bytes")),
+                free_bytes),
+            json_is_true (json_object_get (store, "disk_full")) ? "  DISK FULL: read only" : "");
     }
     printf ("\n%-14s %-11s %8s %9s %8s\n", "ACTOR", "STATE", "PID", "RESTARTS", "SINCE");
-    json_array_foreach (json_object_get (s, "actors"), i, item) {
+    json_array_foreach (json_object_get (s, "actors"), i, item)
+    {
         printf ("%-14s %-11s %8lld %9lld %8s\n", text_of (item, "name"), text_of (item, "state"),
                 (long long) json_integer_value (json_object_get (item, "pid")),
                 (long long) json_integer_value (json_object_get (item, "restarts")),
@@ -228,7 +240,8 @@ static void show_status (const json_t *s)
                              since));
     }
     printf ("\n%-14s %-16s %-11s %10s  %s\n", "PEER", "NAME", "STATE", "LAG", "REASON");
-    json_array_foreach (json_object_get (s, "peers"), i, item) {
+    json_array_foreach (json_object_get (s, "peers"), i, item)
+    {
         const json_t *lag = json_object_get (item, "lag_entries");
         char text[32] = "unknown";
         if (json_is_integer (lag)) {
@@ -239,12 +252,14 @@ static void show_status (const json_t *s)
     }
     const json_t *away = json_object_get (s, "unavailable");
     const char *key;
-    json_object_foreach ((json_t *) (uintptr_t) away, key, item) {
+    json_object_foreach ((json_t *) (uintptr_t) away, key, item)
+    {
         printf ("\n%s does not answer: %s\n", key, json_string_value (item));
     }
 }
 
-static int status_once (struct cli *c)
+static int
+status_once (struct cli *c)
 {
     struct cli_reply reply;
     int code = cli_call (c, WEIR_KIND_NODE_STATUS, NULL, NO_BODY, &reply);
@@ -263,7 +278,8 @@ static int status_once (struct cli *c)
     return 0;
 }
 
-int cli_status (struct cli *c)
+int
+cli_status (struct cli *c)
 {
     int code = status_once (c);
     while (code == 0 && cli_option (c, "watch") != NULL) {
@@ -280,7 +296,8 @@ int cli_status (struct cli *c)
 
 /* ---- health ---- */
 
-static const char *health_problem (struct cli *c, bool live_only)
+static const char *
+health_problem (struct cli *c, bool live_only)
 {
     static char text[128];
     struct cli_reply reply;
@@ -315,7 +332,8 @@ static const char *health_problem (struct cli *c, bool live_only)
 }
 
 /* Live: would a restart help? Ready: send me work? No peer online is never a failure. */
-int cli_health (struct cli *c)
+int
+cli_health (struct cli *c)
 {
     bool live = cli_option (c, "live") != NULL;
     const char *problem = health_problem (c, live);
@@ -332,7 +350,8 @@ int cli_health (struct cli *c)
 
 /* ---- events ---- */
 
-static json_t *event_json (const Weir__Event *m)
+static json_t *
+event_json (const Weir__Event *m)
 {
     return json_pack ("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "number", cli_u64 (m->number),
                       "ms", cli_u64 (m->ms), "actor", cli_text (m->has_actor, m->actor), "event",
@@ -342,7 +361,8 @@ static json_t *event_json (const Weir__Event *m)
                       cli_text (m->has_text, m->text));
 }
 
-static void show_event (struct cli *c, const Weir__Event *m)
+static void
+show_event (struct cli *c, const Weir__Event *m)
 {
     json_t *event = event_json (m);
     if (c->json) {
@@ -367,7 +387,8 @@ static void show_event (struct cli *c, const Weir__Event *m)
     json_decref (event);
 }
 
-int cli_events (struct cli *c)
+int
+cli_events (struct cli *c)
 {
     Weir__EventsAsk ask = WEIR__EVENTS_ASK__INIT;
     struct weir_error e = { 0 };
@@ -414,7 +435,8 @@ int cli_events (struct cli *c)
 
 /* ---- actors ---- */
 
-int cli_actor_ls (struct cli *c)
+int
+cli_actor_ls (struct cli *c)
 {
     struct cli_reply reply;
     int code = cli_call (c, WEIR_KIND_NODE_STATUS, NULL, NO_BODY, &reply);
@@ -444,7 +466,8 @@ int cli_actor_ls (struct cli *c)
     return 0;
 }
 
-int cli_actor_restart (struct cli *c)
+int
+cli_actor_restart (struct cli *c)
 {
     Weir__ActorName ask = WEIR__ACTOR_NAME__INIT;
     struct cli_reply reply;
@@ -460,7 +483,8 @@ int cli_actor_restart (struct cli *c)
     return code;
 }
 
-int cli_actor_log_level (struct cli *c)
+int
+cli_actor_log_level (struct cli *c)
 {
     Weir__LogLevel ask = WEIR__LOG_LEVEL__INIT;
     struct weir_error e = { 0 };
@@ -486,13 +510,14 @@ int cli_actor_log_level (struct cli *c)
 
 /* ---- configuration ---- */
 
-int cli_config_show (struct cli *c)
+int
+cli_config_show (struct cli *c)
 {
     struct weir_error e = { 0 };
     struct weir_setting_row row;
     bool there = access (c->paths.config, F_OK) == 0;
-    enum weir_status status
-        = weir_settings_load (&c->settings, there ? c->paths.config : NULL, false, &e);
+    enum weir_status status =
+        weir_settings_load (&c->settings, there ? c->paths.config : NULL, false, &e);
     if (status != WEIR_OK) {
         return cli_fail (c, &e);
     }
@@ -518,7 +543,8 @@ int cli_config_show (struct cli *c)
     return 0;
 }
 
-int cli_config_check (struct cli *c)
+int
+cli_config_check (struct cli *c)
 {
     struct weir_error e = { 0 };
     struct weir_settings_values values;
@@ -535,7 +561,8 @@ int cli_config_check (struct cli *c)
     return 0;
 }
 
-int cli_config_path (struct cli *c)
+int
+cli_config_path (struct cli *c)
 {
     if (c->json) {
         cli_json (json_pack ("{s:s}", "config", c->paths.config));
@@ -545,7 +572,8 @@ int cli_config_path (struct cli *c)
     return 0;
 }
 
-int cli_config_sample (struct cli *c)
+int
+cli_config_sample (struct cli *c)
 {
     struct weir_buf text = { 0 };
     weir_settings_sample (&text);
@@ -558,7 +586,8 @@ int cli_config_sample (struct cli *c)
     return 0;
 }
 
-int cli_paths (struct cli *c)
+int
+cli_paths (struct cli *c)
 {
     const struct weir_paths *p = &c->paths;
     json_t *out = json_pack ("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "data", p->data, "config",
@@ -571,7 +600,8 @@ int cli_paths (struct cli *c)
 }
 
 /* The key file is the store's; its program does it, on a stopped node. */
-int cli_key_protect (struct cli *c)
+int
+cli_key_protect (struct cli *c)
 {
     const char *file = cli_option (c, "passphrase-file");
     char *argv[8] = { "weir-store", "protect", "--data", c->paths.data, NULL };
@@ -584,7 +614,8 @@ int cli_key_protect (struct cli *c)
     return cli_exec (c, "weir-store", argv);
 }
 
-int cli_bench (struct cli *c)
+int
+cli_bench (struct cli *c)
 {
     char *argv[CLI_ARGS_MAX + 4] = { "weir-bench" };
     size_t n = 1;
@@ -597,7 +628,8 @@ int cli_bench (struct cli *c)
     return cli_exec (c, "weir-bench", argv);
 }
 
-int cli_version (struct cli *c)
+int
+cli_version (struct cli *c)
 {
     if (c->json) {
         cli_json (json_pack ("{s:s}", "version", WEIR_VERSION));

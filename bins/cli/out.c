@@ -6,7 +6,8 @@
 
 #include "bins/cli/cli.h"
 
-int cli_fail (struct cli *c, const struct weir_error *e)
+int
+cli_fail (struct cli *c, const struct weir_error *e)
 {
     enum weir_status status = e->status != WEIR_OK ? e->status : WEIR_FAILED;
     const char *hint = weir_error_hint (e);
@@ -33,21 +34,24 @@ int cli_fail (struct cli *c, const struct weir_error *e)
     return weir_status_exit (status);
 }
 
-int cli_fail_status (struct cli *c, enum weir_status status, const char *what)
+int
+cli_fail_status (struct cli *c, enum weir_status status, const char *what)
 {
     struct weir_error e = { 0 };
     weir_error_set (&e, status, NULL, "%s", what);
     return cli_fail (c, &e);
 }
 
-void cli_json (json_t *value)
+void
+cli_json (json_t *value)
 {
     json_dumpf (value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
     putchar ('\n');
     json_decref (value);
 }
 
-void cli_put (FILE *out, const char *text)
+void
+cli_put (FILE *out, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++) {
         if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)) {
@@ -58,7 +62,8 @@ void cli_put (FILE *out, const char *text)
     }
 }
 
-void cli_note (struct cli *c, const char *format, ...)
+void
+cli_note (struct cli *c, const char *format, ...)
 {
     va_list args;
     if (c->quiet) {
@@ -70,7 +75,8 @@ void cli_note (struct cli *c, const char *format, ...)
     fputc ('\n', stderr);
 }
 
-json_t *cli_id (bool has, ProtobufCBinaryData field)
+json_t *
+cli_id (bool has, ProtobufCBinaryData field)
 {
     struct weir_id id;
     if (weir_field_get_id (&id, has, field) != WEIR_OK) {
@@ -79,13 +85,15 @@ json_t *cli_id (bool has, ProtobufCBinaryData field)
     return json_string (weir_id_text (&id).s);
 }
 
-json_t *cli_text (bool has, ProtobufCBinaryData field)
+json_t *
+cli_text (bool has, ProtobufCBinaryData field)
 {
     json_t *text = has ? json_stringn ((const char *) field.data, field.len) : NULL;
     return text != NULL ? text : json_string ("");
 }
 
-json_t *cli_u64 (uint64_t value)
+json_t *
+cli_u64 (uint64_t value)
 {
     if (value <= (1ull << 53)) {
         return json_integer ((json_int_t) value);
@@ -95,14 +103,16 @@ json_t *cli_u64 (uint64_t value)
     return json_string (text);
 }
 
-json_t *cli_hex64 (uint64_t value)
+json_t *
+cli_hex64 (uint64_t value)
 {
     char text[24];
     snprintf (text, sizeof text, "%016llx", (unsigned long long) value);
     return json_string (text);
 }
 
-const char *cli_bytes_text (uint64_t bytes, char out[32])
+const char *
+cli_bytes_text (uint64_t bytes, char out[32])
 {
     static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
     double value = (double) bytes;
@@ -115,7 +125,8 @@ const char *cli_bytes_text (uint64_t bytes, char out[32])
     return out;
 }
 
-const char *cli_ms_text (uint64_t ms, char out[32])
+const char *
+cli_ms_text (uint64_t ms, char out[32])
 {
     if (ms < 1000) {
         snprintf (out, 32, "%llu ms", (unsigned long long) ms);

@@ -8,7 +8,8 @@
 #define NO_BODY weir_bytes (NULL, 0)
 
 /* Calls for a verb whose answer carries nothing to show. */
-static int call_quietly (struct cli *c, uint16_t kind, const ProtobufCMessage *meta)
+static int
+call_quietly (struct cli *c, uint16_t kind, const ProtobufCMessage *meta)
 {
     struct cli_reply reply;
     int code = cli_call (c, kind, meta, NO_BODY, &reply);
@@ -23,7 +24,8 @@ static int call_quietly (struct cli *c, uint16_t kind, const ProtobufCMessage *m
 
 /* ---- peers ---- */
 
-static json_t *pair_json (const Weir__Pair *m)
+static json_t *
+pair_json (const Weir__Pair *m)
 {
     return json_pack ("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:s, s:o, s:o}", "peer",
                       cli_id (m->has_device, m->device), "peer_name",
@@ -34,13 +36,13 @@ static json_t *pair_json (const Weir__Pair *m)
                       m->lag_known ? cli_u64 (m->lag_entries) : json_null (), "lag_oldest_ms",
                       m->lag_known ? cli_u64 (m->lag_oldest_ms) : json_null (), "in_step",
                       (int) m->in_step, "lag_known", (int) m->lag_known, "reason",
-                      m->reason == 0 ? ""
-                                     : weir_status_code (weir_status_from_number (m->reason)),
+                      m->reason == 0 ? "" : weir_status_code (weir_status_from_number (m->reason)),
                       "reason_text", cli_text (m->has_reason_text, m->reason_text), "priority",
                       cli_text (m->has_priority, m->priority));
 }
 
-static json_t *texts_json (ProtobufCBinaryData *items, size_t n)
+static json_t *
+texts_json (ProtobufCBinaryData *items, size_t n)
 {
     json_t *list = json_array ();
     for (size_t i = 0; i < n; i++) {
@@ -49,7 +51,8 @@ static json_t *texts_json (ProtobufCBinaryData *items, size_t n)
     return list;
 }
 
-json_t *cli_peer_json (const Weir__Peer *m)
+json_t *
+cli_peer_json (const Weir__Peer *m)
 {
     json_t *pairs = json_array ();
     for (size_t i = 0; i < m->n_pairs; i++) {
@@ -71,7 +74,8 @@ json_t *cli_peer_json (const Weir__Peer *m)
     return out;
 }
 
-static void show_peer_line (const json_t *peer)
+static void
+show_peer_line (const json_t *peer)
 {
     const json_t *lag = json_object_get (peer, "lag_entries");
     const char *reason = json_string_value (json_object_get (peer, "reason"));
@@ -86,7 +90,8 @@ static void show_peer_line (const json_t *peer)
     printf ("%s%s\n", reason[0] != '\0' ? "  " : "", reason);
 }
 
-int cli_peer_ls (struct cli *c)
+int
+cli_peer_ls (struct cli *c)
 {
     Weir__PeerName ask = WEIR__PEER_NAME__INIT;
     struct cli_reply reply;
@@ -111,7 +116,8 @@ int cli_peer_ls (struct cli *c)
     return 0;
 }
 
-int cli_peer_show (struct cli *c)
+int
+cli_peer_show (struct cli *c)
 {
     Weir__PeerName ask = WEIR__PEER_NAME__INIT;
     struct cli_reply reply;
@@ -134,7 +140,8 @@ int cli_peer_show (struct cli *c)
     return 0;
 }
 
-static int show_self (struct cli *c, uint16_t kind)
+static int
+show_self (struct cli *c, uint16_t kind)
 {
     struct cli_reply reply;
     int code = cli_call (c, kind, NULL, NO_BODY, &reply);
@@ -178,17 +185,20 @@ static int show_self (struct cli *c, uint16_t kind)
     return 0;
 }
 
-int cli_peer_self (struct cli *c)
+int
+cli_peer_self (struct cli *c)
 {
     return show_self (c, WEIR_KIND_PEER_SELF);
 }
 
-int cli_key_rotate_link (struct cli *c)
+int
+cli_key_rotate_link (struct cli *c)
 {
     return show_self (c, WEIR_KIND_KEY_ROTATE_LINK);
 }
 
-int cli_peer_add (struct cli *c)
+int
+cli_peer_add (struct cli *c)
 {
     Weir__PeerAdd ask = WEIR__PEER_ADD__INIT;
     struct cli_reply reply;
@@ -209,7 +219,8 @@ int cli_peer_add (struct cli *c)
     return code;
 }
 
-int cli_peer_rm (struct cli *c)
+int
+cli_peer_rm (struct cli *c)
 {
     Weir__PeerName ask = WEIR__PEER_NAME__INIT;
     ask.has_peer = true;
@@ -217,7 +228,8 @@ int cli_peer_rm (struct cli *c)
     return call_quietly (c, WEIR_KIND_PEER_REMOVE, &ask.base);
 }
 
-int cli_peer_block (struct cli *c)
+int
+cli_peer_block (struct cli *c)
 {
     Weir__PeerBlock ask = WEIR__PEER_BLOCK__INIT;
     ask.has_peer = ask.has_off = true;
@@ -226,7 +238,8 @@ int cli_peer_block (struct cli *c)
     return call_quietly (c, WEIR_KIND_PEER_BLOCK, &ask.base);
 }
 
-int cli_peer_ping (struct cli *c)
+int
+cli_peer_ping (struct cli *c)
 {
     Weir__PeerName ask = WEIR__PEER_NAME__INIT;
     struct cli_reply reply;
@@ -248,7 +261,8 @@ int cli_peer_ping (struct cli *c)
 
 /* ---- transports ---- */
 
-int cli_transport_ls (struct cli *c)
+int
+cli_transport_ls (struct cli *c)
 {
     struct cli_reply reply;
     int code = cli_call (c, WEIR_KIND_TRANSPORT_LIST, NULL, NO_BODY, &reply);
@@ -259,13 +273,12 @@ int cli_transport_ls (struct cli *c)
     json_t *list = json_array ();
     for (size_t i = 0; i < m->n_items; i++) {
         const Weir__Transport *t = m->items[i];
-        json_t *row = json_pack ("{s:o, s:o, s:b, s:o, s:i, s:o, s:o, s:o, s:o}", "name",
-                                 cli_text (t->has_name, t->name), "kind",
-                                 cli_text (t->has_kind, t->kind), "running", (int) t->running,
-                                 "addresses", texts_json (t->addresses, t->n_addresses), "links",
-                                 (int) t->links, "refused", cli_u64 (t->refused), "bad",
-                                 cli_u64 (t->bad), "bytes_in", cli_u64 (t->bytes_in), "bytes_out",
-                                 cli_u64 (t->bytes_out));
+        json_t *row = json_pack (
+            "{s:o, s:o, s:b, s:o, s:i, s:o, s:o, s:o, s:o}", "name",
+            cli_text (t->has_name, t->name), "kind", cli_text (t->has_kind, t->kind), "running",
+            (int) t->running, "addresses", texts_json (t->addresses, t->n_addresses), "links",
+            (int) t->links, "refused", cli_u64 (t->refused), "bad", cli_u64 (t->bad), "bytes_in",
+            cli_u64 (t->bytes_in), "bytes_out", cli_u64 (t->bytes_out));
         if (!c->json) {
             char in[32];
             char out[32];
@@ -288,7 +301,8 @@ int cli_transport_ls (struct cli *c)
     return 0;
 }
 
-static int transport_set (struct cli *c, bool running)
+static int
+transport_set (struct cli *c, bool running)
 {
     Weir__TransportSet ask = WEIR__TRANSPORT_SET__INIT;
     ask.has_name = ask.has_running = true;
@@ -297,19 +311,22 @@ static int transport_set (struct cli *c, bool running)
     return call_quietly (c, WEIR_KIND_TRANSPORT_SET, &ask.base);
 }
 
-int cli_transport_start (struct cli *c)
+int
+cli_transport_start (struct cli *c)
 {
     return transport_set (c, true);
 }
 
-int cli_transport_stop (struct cli *c)
+int
+cli_transport_stop (struct cli *c)
 {
     return transport_set (c, false);
 }
 
 /* ---- sync ---- */
 
-static Weir__SyncAsk sync_ask (const struct cli *c)
+static Weir__SyncAsk
+sync_ask (const struct cli *c)
 {
     Weir__SyncAsk ask = WEIR__SYNC_ASK__INIT;
     const char *peer = cli_option (c, "peer");
@@ -320,7 +337,8 @@ static Weir__SyncAsk sync_ask (const struct cli *c)
     return ask;
 }
 
-static void show_pair_line (const json_t *pair)
+static void
+show_pair_line (const json_t *pair)
 {
     const char *name = json_string_value (json_object_get (pair, "peer_name"));
     const char *reason = json_string_value (json_object_get (pair, "reason_text"));
@@ -339,7 +357,8 @@ static void show_pair_line (const json_t *pair)
     printf ("%s%s\n", reason[0] != '\0' ? "  " : "", reason);
 }
 
-int cli_sync_status (struct cli *c)
+int
+cli_sync_status (struct cli *c)
 {
     Weir__SyncAsk ask = sync_ask (c);
     struct cli_reply reply;
@@ -370,7 +389,8 @@ int cli_sync_status (struct cli *c)
     return 0;
 }
 
-int cli_sync_explain (struct cli *c)
+int
+cli_sync_explain (struct cli *c)
 {
     Weir__SyncAsk ask = sync_ask (c);
     struct cli_reply reply;
@@ -419,13 +439,15 @@ int cli_sync_explain (struct cli *c)
     return 0;
 }
 
-int cli_sync_now (struct cli *c)
+int
+cli_sync_now (struct cli *c)
 {
     Weir__SyncAsk ask = sync_ask (c);
     return call_quietly (c, WEIR_KIND_SYNC_NOW, &ask.base);
 }
 
-int cli_sync_wait (struct cli *c)
+int
+cli_sync_wait (struct cli *c)
 {
     Weir__SyncWait ask = WEIR__SYNC_WAIT__INIT;
     struct cli_reply reply;
@@ -464,7 +486,8 @@ int cli_sync_wait (struct cli *c)
     return 0;
 }
 
-static int relate (struct cli *c, uint16_t kind, bool must_exist)
+static int
+relate (struct cli *c, uint16_t kind, bool must_exist)
 {
     Weir__Relationship ask = WEIR__RELATIONSHIP__INIT;
     struct weir_error e = { 0 };
@@ -488,24 +511,28 @@ static int relate (struct cli *c, uint16_t kind, bool must_exist)
     return call_quietly (c, kind, &ask.base);
 }
 
-int cli_sync_add (struct cli *c)
+int
+cli_sync_add (struct cli *c)
 {
     return relate (c, WEIR_KIND_SYNC_RELATE, false);
 }
 
-int cli_sync_set (struct cli *c)
+int
+cli_sync_set (struct cli *c)
 {
     return relate (c, WEIR_KIND_SYNC_RELATE, true);
 }
 
-int cli_sync_rm (struct cli *c)
+int
+cli_sync_rm (struct cli *c)
 {
     return relate (c, WEIR_KIND_SYNC_UNRELATE, true);
 }
 
 /* ---- retry ---- */
 
-int cli_retry_ls (struct cli *c)
+int
+cli_retry_ls (struct cli *c)
 {
     struct cli_reply reply;
     int code = cli_call (c, WEIR_KIND_RETRY_LIST, NULL, NO_BODY, &reply);
@@ -540,7 +567,8 @@ int cli_retry_ls (struct cli *c)
     return 0;
 }
 
-static int show_count (struct cli *c, uint16_t kind, const ProtobufCMessage *meta)
+static int
+show_count (struct cli *c, uint16_t kind, const ProtobufCMessage *meta)
 {
     struct cli_reply reply;
     int code = cli_call (c, kind, meta, NO_BODY, &reply);
@@ -556,7 +584,8 @@ static int show_count (struct cli *c, uint16_t kind, const ProtobufCMessage *met
     return code;
 }
 
-int cli_retry_now (struct cli *c)
+int
+cli_retry_now (struct cli *c)
 {
     Weir__PeerName ask = WEIR__PEER_NAME__INIT;
     ask.has_peer = c->n_args > 0;
@@ -564,7 +593,8 @@ int cli_retry_now (struct cli *c)
     return show_count (c, WEIR_KIND_RETRY_NOW, &ask.base);
 }
 
-int cli_retry_drop (struct cli *c)
+int
+cli_retry_drop (struct cli *c)
 {
     Weir__RetryDrop ask = WEIR__RETRY_DROP__INIT;
     ask.has_peer = ask.has_db = true;
@@ -573,7 +603,8 @@ int cli_retry_drop (struct cli *c)
     return show_count (c, WEIR_KIND_RETRY_DROP, &ask.base);
 }
 
-int cli_key_show (struct cli *c)
+int
+cli_key_show (struct cli *c)
 {
     struct cli_reply reply;
     int code = cli_call (c, WEIR_KIND_KEY_SHOW, NULL, NO_BODY, &reply);
@@ -585,9 +616,9 @@ int cli_key_show (struct cli *c)
     for (size_t i = 0; i < m->n_link_keys; i++) {
         json_array_append_new (keys, cli_id (true, m->link_keys[i]));
     }
-    json_t *out = json_pack ("{s:o, s:o, s:b, s:o}", "device", cli_id (m->has_device, m->device),
-                             "file", cli_text (m->has_file, m->file), "sealed", (int) m->sealed,
-                             "link_keys", keys);
+    json_t *out =
+        json_pack ("{s:o, s:o, s:b, s:o}", "device", cli_id (m->has_device, m->device), "file",
+                   cli_text (m->has_file, m->file), "sealed", (int) m->sealed, "link_keys", keys);
     json_dumpf (out, stdout, c->json ? JSON_COMPACT : JSON_INDENT (2));
     putchar ('\n');
     json_decref (out);

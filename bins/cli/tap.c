@@ -13,7 +13,8 @@
 
 static volatile sig_atomic_t interrupted;
 
-static void on_signal (int number)
+static void
+on_signal (int number)
 {
     (void) number;
     interrupted = 1;
@@ -21,7 +22,8 @@ static void on_signal (int number)
 
 /* ---- decoded fields, by protobuf-c's descriptors ---- */
 
-static json_t *bytes_json (ProtobufCBinaryData field)
+static json_t *
+bytes_json (ProtobufCBinaryData field)
 {
     struct weir_id id;
     if (weir_field_get_id (&id, true, field) == WEIR_OK) {
@@ -44,7 +46,8 @@ static json_t *bytes_json (ProtobufCBinaryData field)
 static json_t *message_json (const ProtobufCMessage *m, unsigned depth);
 
 /* One value of a field, at its place in memory. */
-static json_t *value_json (const ProtobufCFieldDescriptor *f, const void *at, unsigned depth)
+static json_t *
+value_json (const ProtobufCFieldDescriptor *f, const void *at, unsigned depth)
 {
     switch ((int) f->type) {
     case PROTOBUF_C_TYPE_BYTES:
@@ -64,7 +67,8 @@ static json_t *value_json (const ProtobufCFieldDescriptor *f, const void *at, un
     }
 }
 
-static size_t value_bytes (const ProtobufCFieldDescriptor *f)
+static size_t
+value_bytes (const ProtobufCFieldDescriptor *f)
 {
     switch ((int) f->type) {
     case PROTOBUF_C_TYPE_BYTES:
@@ -82,7 +86,8 @@ static size_t value_bytes (const ProtobufCFieldDescriptor *f)
 }
 
 /* Our schemas nest a few levels and none is recursive; the depth is bounded all the same. */
-static json_t *message_json (const ProtobufCMessage *m, unsigned depth)
+static json_t *
+message_json (const ProtobufCMessage *m, unsigned depth)
 {
     json_t *out = json_object ();
     const uint8_t *base = (const uint8_t *) m;
@@ -115,7 +120,8 @@ static json_t *message_json (const ProtobufCMessage *m, unsigned depth)
 
 /* ---- one event ---- */
 
-static json_t *fields_of (const Weir__TapEvent *m, const struct weir_envelope *envelope)
+static json_t *
+fields_of (const Weir__TapEvent *m, const struct weir_envelope *envelope)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     const struct weir_kind *kind = weir_kind (envelope->kind);
@@ -131,7 +137,8 @@ static json_t *fields_of (const Weir__TapEvent *m, const struct weir_envelope *e
     return out != NULL ? out : json_null ();
 }
 
-static void put_short (char out[20], const uint8_t bytes[8])
+static void
+put_short (char out[20], const uint8_t bytes[8])
 {
     static const uint8_t zero[8];
     out[0] = '-';
@@ -143,7 +150,8 @@ static void put_short (char out[20], const uint8_t bytes[8])
     }
 }
 
-static void show_event (struct cli *c, const Weir__TapEvent *m)
+static void
+show_event (struct cli *c, const Weir__TapEvent *m)
 {
     struct weir_envelope envelope;
     char peer[20];
@@ -163,8 +171,7 @@ static void show_event (struct cli *c, const Weir__TapEvent *m)
             "from", cli_text (m->has_from, m->from), "to", cli_text (m->has_to, m->to), "request",
             cli_u64 (envelope.request), "trace", cli_hex64 (envelope.trace), "peer", peer, "db", db,
             "code", weir_status_code (weir_status_from_number (envelope.status)), "meta_bytes",
-            (int) m->meta_bytes, "body_bytes", (int) m->body_bytes, "missed",
-            cli_u64 (m->missed));
+            (int) m->meta_bytes, "body_bytes", (int) m->body_bytes, "missed", cli_u64 (m->missed));
         json_object_set_new (out, "fields", fields_of (m, &envelope));
         cli_json (out);
     } else {
@@ -177,9 +184,8 @@ static void show_event (struct cli *c, const Weir__TapEvent *m)
         printf ("%s.%03u %-12.*s > %-12.*s %-18s %-6s %s peer=%s db=%s %u+%u B\n", when,
                 (unsigned) (m->ms % 1000u), (int) m->from.len, (const char *) m->from.data,
                 (int) m->to.len, (const char *) m->to.data, name, arrow,
-                envelope.status != 0
-                    ? weir_status_code (weir_status_from_number (envelope.status))
-                    : "",
+                envelope.status != 0 ? weir_status_code (weir_status_from_number (envelope.status))
+                                     : "",
                 peer, db, m->meta_bytes, m->body_bytes);
         if (cli_option (c, "decode") != NULL) {
             json_t *fields = fields_of (m, &envelope);
@@ -197,8 +203,8 @@ static void show_event (struct cli *c, const Weir__TapEvent *m)
 
 /* ---- the verb ---- */
 
-static enum weir_status read_options (struct cli *c, Weir__TapFilter *ask, uint64_t *count,
-                                      struct weir_error *e)
+static enum weir_status
+read_options (struct cli *c, Weir__TapFilter *ask, uint64_t *count, struct weir_error *e)
 {
     const char *span = cli_option (c, "for");
     const char *rate = cli_option (c, "rate");
@@ -220,7 +226,8 @@ static enum weir_status read_options (struct cli *c, Weir__TapFilter *ask, uint6
     return status;
 }
 
-int cli_tap (struct cli *c)
+int
+cli_tap (struct cli *c)
 {
     Weir__TapFilter ask = WEIR__TAP_FILTER__INIT;
     Weir__TapStop stop = WEIR__TAP_STOP__INIT;
@@ -238,8 +245,8 @@ int cli_tap (struct cli *c)
     sigaction (SIGINT, &action, NULL);
     sigaction (SIGTERM, &action, NULL);
     if (status == WEIR_OK) {
-        status = weir_client_send (c->client, WEIR_KIND_TAP_START, &ask.base,
-                                   weir_bytes (NULL, 0), 0, &request, &e);
+        status = weir_client_send (c->client, WEIR_KIND_TAP_START, &ask.base, weir_bytes (NULL, 0),
+                                   0, &request, &e);
     }
     bool more = true;
     while (status == WEIR_OK && more && count > 0 && !interrupted) {

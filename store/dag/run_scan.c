@@ -101,8 +101,8 @@ bool
 weir_run_joiner_add (struct weir_run_joiner *j, const struct weir_run *run)
 {
     const struct weir_run_entry *first = &run->entries[0];
-    size_t records = run->bytes.len - weir_run_head_bytes (run) - WEIR_SIGNATURE_BYTES -
-                     weir_run_varint_bytes (weir_run_clock_delta (0, first->clock_ms));
+    size_t records = run->bytes.len - weir_run_head_bytes (run) - WEIR_SIGNATURE_BYTES
+                     - weir_run_varint_bytes (weir_run_clock_delta (0, first->clock_ms));
     if (weir_run_joiner_is_empty (j)) {
         j->head = *run;
         j->counted = WEIR_RUN_COUNTED_HEAD + records;
@@ -111,10 +111,9 @@ weir_run_joiner_add (struct weir_run_joiner *j, const struct weir_run *run)
     } else {
         uint64_t seam = weir_run_clock_delta (j->clock_ms, first->clock_ms);
         size_t counted = j->counted + records + weir_run_varint_bytes (seam);
-        if (run->kind != j->head.kind || weir_run_kind_is_alone (run->kind) ||
-            run->n_deps != 0 || counted > WEIR_RUN_BYTES_MAX ||
-            run->seq != j->head.seq + j->head.count ||
-            j->head.count + run->count > WEIR_RUN_ENTRIES_MAX) {
+        if (run->kind != j->head.kind || weir_run_kind_is_alone (run->kind) || run->n_deps != 0
+            || counted > WEIR_RUN_BYTES_MAX || run->seq != j->head.seq + j->head.count
+            || j->head.count + run->count > WEIR_RUN_ENTRIES_MAX) {
             return false;
         }
         put_records (&j->records, run, j->clock_ms);

@@ -32,7 +32,8 @@ struct weir_retry {
     bool urgent;      /* something became due outside the timer */
 };
 
-static int compare_next (const void *a, const void *b)
+static int
+compare_next (const void *a, const void *b)
 {
     const struct weir_retry_item *x = &((const struct item *) a)->pub;
     const struct weir_retry_item *y = &((const struct item *) b)->pub;
@@ -46,7 +47,8 @@ static int compare_next (const void *a, const void *b)
     return order != 0 ? order : weir_id_compare (&x->db, &y->db);
 }
 
-struct weir_retry *weir_retry_new (const struct weir_retry_options *options)
+struct weir_retry *
+weir_retry_new (const struct weir_retry_options *options)
 {
     struct weir_retry *self = weir_alloc (sizeof *self);
     self->options = *options;
@@ -56,7 +58,8 @@ struct weir_retry *weir_retry_new (const struct weir_retry_options *options)
     return self;
 }
 
-void weir_retry_destroy (struct weir_retry **self_p)
+void
+weir_retry_destroy (struct weir_retry **self_p)
 {
     struct weir_retry *self = *self_p;
     if (!self) {
@@ -72,18 +75,20 @@ void weir_retry_destroy (struct weir_retry **self_p)
     *self_p = NULL;
 }
 
-void weir_retry_configure (struct weir_retry *self, const struct weir_retry_options *options)
+void
+weir_retry_configure (struct weir_retry *self, const struct weir_retry_options *options)
 {
     self->options = *options;
     self->look_ms = 0;
 }
 
-bool weir_retry_is_persistent (enum weir_status why)
+bool
+weir_retry_is_persistent (enum weir_status why)
 {
     static const enum weir_status persistent[] = {
-        WEIR_REFUSED,      WEIR_INCOMPATIBLE, WEIR_WRONG_DEVICE, WEIR_OWN_DEVICE,
-        WEIR_BAD_PROOF,    WEIR_BAD_ADDRESS,  WEIR_BAD_CARD,     WEIR_BLOCKED,
-        WEIR_REMOVED,      WEIR_NOT_MEMBER,   WEIR_NOT_ALLOWED,  WEIR_NEEDS_UPGRADE,
+        WEIR_REFUSED,      WEIR_INCOMPATIBLE, WEIR_WRONG_DEVICE,   WEIR_OWN_DEVICE,
+        WEIR_BAD_PROOF,    WEIR_BAD_ADDRESS,  WEIR_BAD_CARD,       WEIR_BLOCKED,
+        WEIR_REMOVED,      WEIR_NOT_MEMBER,   WEIR_NOT_ALLOWED,    WEIR_NEEDS_UPGRADE,
         WEIR_UNSUPPORTED,  WEIR_BAD_TICKET,   WEIR_TICKET_EXPIRED, WEIR_TICKET_USED,
         WEIR_BELOW_HORIZON
     };
@@ -95,23 +100,23 @@ bool weir_retry_is_persistent (enum weir_status why)
     return false;
 }
 
-static void pair_key (uint8_t key[KEY_BYTES], const struct weir_id *device,
-                      const struct weir_id *db)
+static void
+pair_key (uint8_t key[KEY_BYTES], const struct weir_id *device, const struct weir_id *db)
 {
     memcpy (key, device->b, WEIR_ID_BYTES);
     memcpy (key + WEIR_ID_BYTES, db->b, WEIR_ID_BYTES);
 }
 
-static struct item *find (const struct weir_retry *self, const struct weir_id *device,
-                          const struct weir_id *db)
+static struct item *
+find (const struct weir_retry *self, const struct weir_id *device, const struct weir_id *db)
 {
     uint8_t key[KEY_BYTES];
     pair_key (key, device, db);
     return weir_map_get (self->by_pair, weir_bytes (key, sizeof key));
 }
 
-static struct item *add (struct weir_retry *self, const struct weir_id *device,
-                         const struct weir_id *db)
+static struct item *
+add (struct weir_retry *self, const struct weir_id *device, const struct weir_id *db)
 {
     struct item *item = weir_alloc (sizeof *item);
     item->pub.device = *device;
@@ -125,7 +130,8 @@ static struct item *add (struct weir_retry *self, const struct weir_id *device,
     return item;
 }
 
-static void forget (struct weir_retry *self, struct item *item)
+static void
+forget (struct weir_retry *self, struct item *item)
 {
     uint8_t key[KEY_BYTES];
     pair_key (key, &item->pub.device, &item->pub.db);
@@ -139,7 +145,8 @@ static void forget (struct weir_retry *self, struct item *item)
     free (item);
 }
 
-static uint64_t delay_ms (struct weir_retry *self, uint32_t attempts)
+static uint64_t
+delay_ms (struct weir_retry *self, uint32_t attempts)
 {
     uint64_t most = WEIR_RETRY_DELAY_S_MAX * 1000u;
     uint64_t delay = attempts < 16 ? 1000u << attempts : most;
@@ -150,7 +157,8 @@ static uint64_t delay_ms (struct weir_retry *self, uint32_t attempts)
     return delay < most ? delay : most;
 }
 
-static void schedule (struct weir_retry *self, struct item *item, uint64_t next_ms)
+static void
+schedule (struct weir_retry *self, struct item *item, uint64_t next_ms)
 {
     if (!item->pub.parked) {
         weir_heap_remove (&self->waiting, item);
@@ -160,7 +168,8 @@ static void schedule (struct weir_retry *self, struct item *item, uint64_t next_
     weir_heap_push (&self->waiting, item);
 }
 
-static void park (struct weir_retry *self, struct item *item)
+static void
+park (struct weir_retry *self, struct item *item)
 {
     weir_heap_remove (&self->waiting, item);
     item->pub.parked = true;
@@ -168,7 +177,8 @@ static void park (struct weir_retry *self, struct item *item)
 }
 
 /* All that waits is due now. */
-static void hurry (struct weir_retry *self, uint64_t now_ms)
+static void
+hurry (struct weir_retry *self, uint64_t now_ms)
 {
     for (size_t i = 0; i < self->count; i++) {
         if (!self->items[i]->pub.parked && self->items[i]->pub.next_ms > now_ms) {
@@ -178,10 +188,9 @@ static void hurry (struct weir_retry *self, uint64_t now_ms)
     self->urgent = true;
 }
 
-const struct weir_retry_item *weir_retry_failed (struct weir_retry *self,
-                                                 const struct weir_id *device,
-                                                 const struct weir_id *db, enum weir_status why,
-                                                 uint64_t now_ms)
+const struct weir_retry_item *
+weir_retry_failed (struct weir_retry *self, const struct weir_id *device, const struct weir_id *db,
+                   enum weir_status why, uint64_t now_ms)
 {
     struct item *item = find (self, device, db);
     bool fresh = !item;
@@ -209,8 +218,8 @@ const struct weir_retry_item *weir_retry_failed (struct weir_retry *self,
     return &item->pub;
 }
 
-bool weir_retry_done (struct weir_retry *self, const struct weir_id *device,
-                      const struct weir_id *db)
+bool
+weir_retry_done (struct weir_retry *self, const struct weir_id *device, const struct weir_id *db)
 {
     struct item *item = find (self, device, db);
     if (!item) {
@@ -220,7 +229,8 @@ bool weir_retry_done (struct weir_retry *self, const struct weir_id *device,
     return true;
 }
 
-size_t weir_retry_heard (struct weir_retry *self, const struct weir_id *device, uint64_t now_ms)
+size_t
+weir_retry_heard (struct weir_retry *self, const struct weir_id *device, uint64_t now_ms)
 {
     size_t count = 0;
     for (size_t i = 0; i < self->count; i++) {
@@ -233,7 +243,8 @@ size_t weir_retry_heard (struct weir_retry *self, const struct weir_id *device, 
     return count;
 }
 
-size_t weir_retry_revive (struct weir_retry *self, const struct weir_id *device, uint64_t now_ms)
+size_t
+weir_retry_revive (struct weir_retry *self, const struct weir_id *device, uint64_t now_ms)
 {
     size_t count = 0;
     for (size_t i = 0; i < self->count; i++) {
@@ -247,8 +258,8 @@ size_t weir_retry_revive (struct weir_retry *self, const struct weir_id *device,
     return count;
 }
 
-size_t weir_retry_drop (struct weir_retry *self, const struct weir_id *device,
-                        const struct weir_id *db)
+size_t
+weir_retry_drop (struct weir_retry *self, const struct weir_id *device, const struct weir_id *db)
 {
     if (db) {
         return weir_retry_done (self, device, db) ? 1 : 0;
@@ -263,7 +274,8 @@ size_t weir_retry_drop (struct weir_retry *self, const struct weir_id *device,
     return count;
 }
 
-const struct weir_retry_item *weir_retry_due (struct weir_retry *self, uint64_t now_ms)
+const struct weir_retry_item *
+weir_retry_due (struct weir_retry *self, uint64_t now_ms)
 {
     if (!self->urgent && now_ms < self->look_ms) {
         return NULL;
@@ -281,7 +293,8 @@ const struct weir_retry_item *weir_retry_due (struct weir_retry *self, uint64_t 
     return NULL;
 }
 
-bool weir_retry_expire (struct weir_retry *self, uint64_t now_ms, struct weir_retry_item *item)
+bool
+weir_retry_expire (struct weir_retry *self, uint64_t now_ms, struct weir_retry_item *item)
 {
     while (self->expire_at < self->count) {
         struct item *old = self->items[self->expire_at];
@@ -297,7 +310,8 @@ bool weir_retry_expire (struct weir_retry *self, uint64_t now_ms, struct weir_re
     return false;
 }
 
-uint64_t weir_retry_next_ms (const struct weir_retry *self)
+uint64_t
+weir_retry_next_ms (const struct weir_retry *self)
 {
     const struct item *item = weir_heap_peek (&self->waiting);
     if (!item) {
@@ -309,7 +323,8 @@ uint64_t weir_retry_next_ms (const struct weir_retry *self)
     return self->look_ms;
 }
 
-size_t weir_retry_count (const struct weir_retry *self, size_t *parked)
+size_t
+weir_retry_count (const struct weir_retry *self, size_t *parked)
 {
     if (parked) {
         *parked = self->count - self->waiting.count;
@@ -317,12 +332,14 @@ size_t weir_retry_count (const struct weir_retry *self, size_t *parked)
     return self->count;
 }
 
-const struct weir_retry_item *weir_retry_at (const struct weir_retry *self, size_t i)
+const struct weir_retry_item *
+weir_retry_at (const struct weir_retry *self, size_t i)
 {
     return i < self->count ? &self->items[i]->pub : NULL;
 }
 
-void weir_retry_item_put (const struct weir_retry_item *item, struct weir_buf *out)
+void
+weir_retry_item_put (const struct weir_retry_item *item, struct weir_buf *out)
 {
     weir_buf_put_u8 (out, ROW_VERSION);
     weir_buf_put_bytes (out, weir_id_bytes (&item->device));
@@ -334,7 +351,8 @@ void weir_retry_item_put (const struct weir_retry_item *item, struct weir_buf *o
     weir_buf_put_u8 (out, item->parked ? 1 : 0);
 }
 
-enum weir_status weir_retry_item_get (struct weir_retry_item *item, struct weir_bytes row)
+enum weir_status
+weir_retry_item_get (struct weir_retry_item *item, struct weir_bytes row)
 {
     struct weir_reader r = weir_reader (row);
     struct weir_retry_item got = { 0 };
@@ -357,7 +375,8 @@ enum weir_status weir_retry_item_get (struct weir_retry_item *item, struct weir_
     return WEIR_OK;
 }
 
-void weir_retry_load (struct weir_retry *self, const struct weir_retry_item *item)
+void
+weir_retry_load (struct weir_retry *self, const struct weir_retry_item *item)
 {
     struct item *mine = find (self, &item->device, &item->db);
     if (mine) {

@@ -7,10 +7,11 @@
 
 #include <string.h>
 
-void weir_session_init (struct weir_session *s, enum weir_session_role role,
-                        const struct weir_hello *ours, const struct weir_id *initiator_key,
-                        const struct weir_id *responder_key, const struct weir_id *expected,
-                        uint64_t now_ms)
+void
+weir_session_init (struct weir_session *s, enum weir_session_role role,
+                   const struct weir_hello *ours, const struct weir_id *initiator_key,
+                   const struct weir_id *responder_key, const struct weir_id *expected,
+                   uint64_t now_ms)
 {
     memset (s, 0, sizeof *s);
     s->role = role;
@@ -22,20 +23,23 @@ void weir_session_init (struct weir_session *s, enum weir_session_role role,
     s->deadline_ms = now_ms + WEIR_HANDSHAKE_MS;
 }
 
-void weir_session_fini (struct weir_session *s)
+void
+weir_session_fini (struct weir_session *s)
 {
     weir_buf_fini (&s->our_hello);
     weir_buf_fini (&s->their_hello);
 }
 
-static enum weir_status fail (struct weir_session *s, enum weir_status why)
+static enum weir_status
+fail (struct weir_session *s, enum weir_status why)
 {
     s->phase = WEIR_SESSION_FAILED;
     s->why = why;
     return why;
 }
 
-static void advance (struct weir_session *s)
+static void
+advance (struct weir_session *s)
 {
     if (s->our_hello.len > 0 && s->their_hello.len > 0) {
         s->phase = WEIR_SESSION_PROVING;
@@ -44,7 +48,8 @@ static void advance (struct weir_session *s)
     }
 }
 
-void weir_session_sent (struct weir_session *s, struct weir_bytes hello)
+void
+weir_session_sent (struct weir_session *s, struct weir_bytes hello)
 {
     weir_assert (hello.len > 0 && s->our_hello.len == 0);
     if (s->phase == WEIR_SESSION_FAILED) {
@@ -54,8 +59,9 @@ void weir_session_sent (struct weir_session *s, struct weir_bytes hello)
     advance (s);
 }
 
-enum weir_status weir_session_hello (struct weir_session *s, const struct weir_hello *theirs,
-                                     struct weir_bytes bytes)
+enum weir_status
+weir_session_hello (struct weir_session *s, const struct weir_hello *theirs,
+                    struct weir_bytes bytes)
 {
     if (s->phase == WEIR_SESSION_FAILED) {
         return s->why;
@@ -70,8 +76,8 @@ enum weir_status weir_session_hello (struct weir_session *s, const struct weir_h
     if (!weir_id_is_zero (&s->expected) && !weir_id_equal (&theirs->device, &s->expected)) {
         return fail (s, WEIR_WRONG_DEVICE);
     }
-    uint32_t most = theirs->protocol_max < s->ours.protocol_max ? theirs->protocol_max
-                                                                : s->ours.protocol_max;
+    uint32_t most =
+        theirs->protocol_max < s->ours.protocol_max ? theirs->protocol_max : s->ours.protocol_max;
     if (most < theirs->protocol_min || most < s->ours.protocol_min) {
         return fail (s, WEIR_INCOMPATIBLE);
     }
@@ -87,7 +93,8 @@ enum weir_status weir_session_hello (struct weir_session *s, const struct weir_h
 
 /* Both Hellos, the initiator's first, hashed one by one so that no byte can move between them;
  * and both link keys. */
-static void put_transcript (const struct weir_session *s, struct weir_buf *out)
+static void
+put_transcript (const struct weir_session *s, struct weir_buf *out)
 {
     bool first = s->role == WEIR_INITIATOR;
     const struct weir_buf *initiator = first ? &s->our_hello : &s->their_hello;
@@ -102,23 +109,25 @@ static void put_transcript (const struct weir_session *s, struct weir_buf *out)
     weir_buf_put_bytes (out, weir_id_bytes (&s->responder_key));
 }
 
-void weir_session_claim (const struct weir_session *s, enum weir_session_role signer_role,
-                         struct weir_buf *out)
+void
+weir_session_claim (const struct weir_session *s, enum weir_session_role signer_role,
+                    struct weir_buf *out)
 {
     weir_assert (s->our_hello.len > 0 && s->their_hello.len > 0);
     weir_buf_put_u8 (out, (uint8_t) signer_role);
     put_transcript (s, out);
 }
 
-static void open_if_done (struct weir_session *s)
+static void
+open_if_done (struct weir_session *s)
 {
     if (s->phase == WEIR_SESSION_PROVING && s->proof_sent && s->proof_good) {
         s->phase = WEIR_SESSION_OPEN;
     }
 }
 
-enum weir_status weir_session_proof (struct weir_session *s,
-                                     const struct weir_signature *signature)
+enum weir_status
+weir_session_proof (struct weir_session *s, const struct weir_signature *signature)
 {
     if (s->phase == WEIR_SESSION_FAILED) {
         return s->why;
@@ -139,18 +148,21 @@ enum weir_status weir_session_proof (struct weir_session *s,
     return WEIR_OK;
 }
 
-void weir_session_proof_sent (struct weir_session *s)
+void
+weir_session_proof_sent (struct weir_session *s)
 {
     s->proof_sent = true;
     open_if_done (s);
 }
 
-bool weir_session_open (const struct weir_session *s)
+bool
+weir_session_open (const struct weir_session *s)
 {
     return s->phase == WEIR_SESSION_OPEN;
 }
 
-struct weir_id weir_session_key (const struct weir_session *s)
+struct weir_id
+weir_session_key (const struct weir_session *s)
 {
     weir_assert (s->our_hello.len > 0 && s->their_hello.len > 0);
     struct weir_buf transcript = { 0 };
@@ -161,7 +173,8 @@ struct weir_id weir_session_key (const struct weir_session *s)
     return key;
 }
 
-bool weir_session_late (const struct weir_session *s, uint64_t now_ms)
+bool
+weir_session_late (const struct weir_session *s, uint64_t now_ms)
 {
     return s->phase != WEIR_SESSION_OPEN && now_ms >= s->deadline_ms;
 }

@@ -26,7 +26,10 @@ struct weir_hello {
 };
 
 enum weir_session_phase {
-    WEIR_SESSION_NEW, WEIR_SESSION_HELLO, WEIR_SESSION_PROVING, WEIR_SESSION_OPEN,
+    WEIR_SESSION_NEW,
+    WEIR_SESSION_HELLO,
+    WEIR_SESSION_PROVING,
+    WEIR_SESSION_OPEN,
     WEIR_SESSION_FAILED
 };
 
@@ -35,16 +38,16 @@ struct weir_session {
     enum weir_session_phase phase;
     struct weir_hello ours;
     struct weir_hello theirs;
-    struct weir_buf our_hello;   /* bytes as sent */
-    struct weir_buf their_hello; /* bytes as received */
+    struct weir_buf our_hello;    /* bytes as sent */
+    struct weir_buf their_hello;  /* bytes as received */
     struct weir_id initiator_key; /* CURVE public keys; zero where there is none */
     struct weir_id responder_key;
-    struct weir_id expected;     /* the device dialled; zero: any */
+    struct weir_id expected; /* the device dialled; zero: any */
     bool proof_sent;
     bool proof_good;
-    uint32_t protocol;           /* chosen */
+    uint32_t protocol; /* chosen */
     uint64_t deadline_ms;
-    enum weir_status why;        /* when FAILED */
+    enum weir_status why; /* when FAILED */
 };
 
 void weir_session_init (struct weir_session *s, enum weir_session_role role,

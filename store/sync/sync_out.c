@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void weir_sync_actions_clear (struct weir_sync_actions *a)
+void
+weir_sync_actions_clear (struct weir_sync_actions *a)
 {
     for (size_t i = 0; i < a->count; i++) {
         free (a->items[i].message.digests);
@@ -18,15 +19,17 @@ void weir_sync_actions_clear (struct weir_sync_actions *a)
     a->count = 0;
 }
 
-void weir_sync_actions_fini (struct weir_sync_actions *a)
+void
+weir_sync_actions_fini (struct weir_sync_actions *a)
 {
     weir_sync_actions_clear (a);
     free (a->items);
     memset (a, 0, sizeof *a);
 }
 
-struct weir_sync_action *weir_sync_act (struct weir_sync *self, enum weir_sync_action_type type,
-                                        const struct weir_sync_pair *pair)
+struct weir_sync_action *
+weir_sync_act (struct weir_sync *self, enum weir_sync_action_type type,
+               const struct weir_sync_pair *pair)
 {
     struct weir_sync_actions *list = self->actions;
     weir_grow (&list->items, &list->cap, list->count + 1, sizeof list->items[0]);
@@ -41,10 +44,9 @@ struct weir_sync_action *weir_sync_act (struct weir_sync *self, enum weir_sync_a
     return action;
 }
 
-struct weir_sync_message *weir_sync_say (struct weir_sync *self,
-                                         struct weir_sync_session *session,
-                                         enum weir_sync_message_type type,
-                                         const struct weir_sync_pair *pair)
+struct weir_sync_message *
+weir_sync_say (struct weir_sync *self, struct weir_sync_session *session,
+               enum weir_sync_message_type type, const struct weir_sync_pair *pair)
 {
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_SAY, pair);
     action->session = session->id;
@@ -57,15 +59,17 @@ struct weir_sync_message *weir_sync_say (struct weir_sync *self,
     return &action->message;
 }
 
-void weir_sync_say_close (struct weir_sync *self, struct weir_sync_session *session,
-                          uint64_t transfer, enum weir_status status)
+void
+weir_sync_say_close (struct weir_sync *self, struct weir_sync_session *session, uint64_t transfer,
+                     enum weir_status status)
 {
     struct weir_sync_message *m = weir_sync_say (self, session, WEIR_SYNC_CLOSE, NULL);
     m->transfer = transfer;
     m->status = status;
 }
 
-struct weir_told_row *weir_sync_copy_rows (const struct weir_told_row *rows, size_t n)
+struct weir_told_row *
+weir_sync_copy_rows (const struct weir_told_row *rows, size_t n)
 {
     size_t n_samples = 0;
     for (size_t i = 0; i < n; i++) {
@@ -88,25 +92,29 @@ struct weir_told_row *weir_sync_copy_rows (const struct weir_told_row *rows, siz
     return copy;
 }
 
-struct weir_bytes weir_sync_key64 (uint8_t key[8], uint64_t v)
+struct weir_bytes
+weir_sync_key64 (uint8_t key[8], uint64_t v)
 {
     weir_store_u64 (key, v);
     return weir_bytes (key, 8);
 }
 
-struct weir_bytes weir_sync_transfer_key (uint8_t key[16], uint64_t session, uint64_t transfer)
+struct weir_bytes
+weir_sync_transfer_key (uint8_t key[16], uint64_t session, uint64_t transfer)
 {
     weir_store_u64 (key, session);
     weir_store_u64 (key + 8, transfer);
     return weir_bytes (key, 16);
 }
 
-uint64_t weir_sync_tag (const struct weir_sync_session *session, const struct weir_id *db)
+uint64_t
+weir_sync_tag (const struct weir_sync_session *session, const struct weir_id *db)
 {
     return weir_hash_tag (&session->key, weir_id_bytes (db));
 }
 
-struct weir_sync_pair *weir_sync_by_tag (const struct weir_sync_session *session, uint64_t tag)
+struct weir_sync_pair *
+weir_sync_by_tag (const struct weir_sync_session *session, uint64_t tag)
 {
     uint8_t key[8];
     return weir_map_get (session->tags, weir_sync_key64 (key, tag));
@@ -114,13 +122,15 @@ struct weir_sync_pair *weir_sync_by_tag (const struct weir_sync_session *session
 
 /* ---- timers: a binary heap whose items know their place ---- */
 
-static void place (struct weir_sync *self, struct weir_sync_timer *timer, size_t at)
+static void
+place (struct weir_sync *self, struct weir_sync_timer *timer, size_t at)
 {
     self->timers[at] = timer;
     timer->at = at;
 }
 
-static void sift_up (struct weir_sync *self, struct weir_sync_timer *timer, size_t at)
+static void
+sift_up (struct weir_sync *self, struct weir_sync_timer *timer, size_t at)
 {
     while (at > 1 && self->timers[at / 2]->due_ms > timer->due_ms) {
         place (self, self->timers[at / 2], at);
@@ -129,7 +139,8 @@ static void sift_up (struct weir_sync *self, struct weir_sync_timer *timer, size
     place (self, timer, at);
 }
 
-static void sift_down (struct weir_sync *self, struct weir_sync_timer *timer, size_t at)
+static void
+sift_down (struct weir_sync *self, struct weir_sync_timer *timer, size_t at)
 {
     for (;;) {
         size_t child = at * 2;
@@ -149,7 +160,8 @@ static void sift_down (struct weir_sync *self, struct weir_sync_timer *timer, si
     place (self, timer, at);
 }
 
-void weir_sync_timer_set (struct weir_sync *self, struct weir_sync_timer *timer, uint64_t due_ms)
+void
+weir_sync_timer_set (struct weir_sync *self, struct weir_sync_timer *timer, uint64_t due_ms)
 {
     if (timer->at > 0 && timer->due_ms == due_ms) {
         return;
@@ -171,7 +183,8 @@ void weir_sync_timer_set (struct weir_sync *self, struct weir_sync_timer *timer,
     }
 }
 
-static enum weir_sync_phase phase_of (const struct weir_sync_pair *pair)
+static enum weir_sync_phase
+phase_of (const struct weir_sync_pair *pair)
 {
     if (!pair->session) {
         return WEIR_SYNC_ABSENT;
@@ -191,12 +204,14 @@ static enum weir_sync_phase phase_of (const struct weir_sync_pair *pair)
     return weir_sync_known (pair) ? WEIR_SYNC_BACKING_OFF : WEIR_SYNC_IDLE;
 }
 
-static uint64_t least (uint64_t a, uint64_t b)
+static uint64_t
+least (uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
-void weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+void
+weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     uint64_t due = least (pair->recheck_ms, pair->burst_ms);
     if (pair->stage != WEIR_STAGE_REST) {
@@ -216,13 +231,14 @@ void weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint
     }
 }
 
-void weir_sync_session_timer (struct weir_sync *self, struct weir_sync_session *session,
-                              uint64_t now_ms)
+void
+weir_sync_session_timer (struct weir_sync *self, struct weir_sync_session *session, uint64_t now_ms)
 {
     weir_sync_timer_set (self, &session->timer, session->greet ? now_ms : session->check_ms);
 }
 
-uint64_t weir_sync_next_ms (const struct weir_sync *self)
+uint64_t
+weir_sync_next_ms (const struct weir_sync *self)
 {
     return self->n_timers > 0 ? self->timers[1]->due_ms : UINT64_MAX;
 }

@@ -51,7 +51,8 @@ struct weir_in {
     struct weir_id digest;
 };
 
-struct weir_out *weir_out_new (uint64_t now_ms)
+struct weir_out *
+weir_out_new (uint64_t now_ms)
 {
     struct weir_out *self = weir_alloc (sizeof *self);
     self->frame_bytes = WEIR_FRAME_BYTES_FIRST;
@@ -60,7 +61,8 @@ struct weir_out *weir_out_new (uint64_t now_ms)
     return self;
 }
 
-void weir_out_destroy (struct weir_out **self_p)
+void
+weir_out_destroy (struct weir_out **self_p)
 {
     struct weir_out *self = *self_p;
     if (!self) {
@@ -73,15 +75,17 @@ void weir_out_destroy (struct weir_out **self_p)
     *self_p = NULL;
 }
 
-void weir_out_limit (struct weir_out *self, uint64_t limit)
+void
+weir_out_limit (struct weir_out *self, uint64_t limit)
 {
     if (limit > self->limit) {
         self->limit = limit;
     }
 }
 
-void weir_out_feed (struct weir_out *self, const struct weir_ranges *ranges,
-                    const struct weir_id *digest)
+void
+weir_out_feed (struct weir_out *self, const struct weir_ranges *ranges,
+               const struct weir_id *digest)
 {
     for (size_t i = 0; i < ranges->count; i++) {
         if (ranges->items[i].to_seq > ranges->items[i].from_seq) {
@@ -96,13 +100,15 @@ void weir_out_feed (struct weir_out *self, const struct weir_ranges *ranges,
 }
 
 /* Bytes that were read and are in no frame yet. */
-static size_t buffered (const struct weir_out *self)
+static size_t
+buffered (const struct weir_out *self)
 {
     return self->buffer.len - self->buffer_first;
 }
 
-bool weir_out_wants (const struct weir_out *self, struct weir_range *range, uint64_t *from_seq,
-                     size_t *bytes_max)
+bool
+weir_out_wants (const struct weir_out *self, struct weir_range *range, uint64_t *from_seq,
+                size_t *bytes_max)
 {
     if (self->queue_first >= self->queue.count || buffered (self) >= WEIR_FRAME_BYTES_MAX / 2) {
         return false;
@@ -114,7 +120,8 @@ bool weir_out_wants (const struct weir_out *self, struct weir_range *range, uint
 }
 
 /* Leaves the range at hand; forgets those that are done when all are. */
-static void next_range (struct weir_out *self)
+static void
+next_range (struct weir_out *self)
 {
     self->queue_first++;
     if (self->queue_first < self->queue.count) {
@@ -126,7 +133,8 @@ static void next_range (struct weir_out *self)
     self->queue_seq = 0;
 }
 
-static void put_mark (struct weir_out *self, uint64_t entries)
+static void
+put_mark (struct weir_out *self, uint64_t entries)
 {
     if (self->marks_first > 64 && self->marks_first * 2 > self->marks_count) {
         self->marks_count -= self->marks_first;
@@ -138,7 +146,8 @@ static void put_mark (struct weir_out *self, uint64_t entries)
     self->marks[self->marks_count++] = (struct mark){ .end = self->read, .entries = entries };
 }
 
-void weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t next_seq)
+void
+weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t next_seq)
 {
     weir_assert (self->queue_first < self->queue.count);
     uint64_t to_seq = self->queue.items[self->queue_first].to_seq;
@@ -162,8 +171,9 @@ void weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t nex
     }
 }
 
-bool weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset,
-                     struct weir_bytes *bytes, struct weir_id *digest)
+bool
+weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset, struct weir_bytes *bytes,
+                struct weir_id *digest)
 {
     size_t len = buffered (self);
     bool last_read = self->queue_first >= self->queue.count;
@@ -197,7 +207,8 @@ bool weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset,
 }
 
 /* The next frames hold what the link carried in 250 ms: up by doubling, down at once. */
-static void measure (struct weir_out *self, uint64_t bytes, uint64_t now_ms)
+static void
+measure (struct weir_out *self, uint64_t bytes, uint64_t now_ms)
 {
     self->carried += bytes;
     uint64_t elapsed = now_ms > self->window_ms ? now_ms - self->window_ms : 1;
@@ -213,8 +224,8 @@ static void measure (struct weir_out *self, uint64_t bytes, uint64_t now_ms)
     }
     /* A burst that fitted into the window says nothing against the link. */
     if (estimate >= self->frame_bytes || self->acked < self->sent) {
-        self->frame_bytes = estimate < WEIR_FRAME_BYTES_MIN ? WEIR_FRAME_BYTES_MIN
-                                                            : (size_t) estimate;
+        self->frame_bytes =
+            estimate < WEIR_FRAME_BYTES_MIN ? WEIR_FRAME_BYTES_MIN : (size_t) estimate;
     }
     if (elapsed >= WINDOW_MS) {
         self->window_ms = now_ms;
@@ -222,8 +233,8 @@ static void measure (struct weir_out *self, uint64_t bytes, uint64_t now_ms)
     }
 }
 
-enum weir_status weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t now_ms,
-                               uint64_t *entries)
+enum weir_status
+weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t now_ms, uint64_t *entries)
 {
     if (offset > self->sent) {
         return WEIR_BAD_FRAME;
@@ -236,8 +247,7 @@ enum weir_status weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t 
     self->acked = offset;
     self->progress_ms = now_ms;
     measure (self, bytes, now_ms);
-    while (self->marks_first < self->marks_count
-           && self->marks[self->marks_first].end <= offset) {
+    while (self->marks_first < self->marks_count && self->marks[self->marks_first].end <= offset) {
         *entries += self->marks[self->marks_first].entries;
         self->marks_first++;
     }
@@ -248,36 +258,42 @@ enum weir_status weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t 
     return WEIR_OK;
 }
 
-bool weir_out_idle (const struct weir_out *self)
+bool
+weir_out_idle (const struct weir_out *self)
 {
     return self->queue_first >= self->queue.count && buffered (self) == 0 && !self->digest_due
            && self->acked == self->sent;
 }
 
-bool weir_out_stalled (const struct weir_out *self, uint64_t now_ms)
+bool
+weir_out_stalled (const struct weir_out *self, uint64_t now_ms)
 {
     return self->sent > self->acked && now_ms > self->progress_ms
            && now_ms - self->progress_ms >= WEIR_TRANSFER_STALL_MS;
 }
 
-uint64_t weir_out_offset (const struct weir_out *self)
+uint64_t
+weir_out_offset (const struct weir_out *self)
 {
     return self->sent;
 }
 
-uint64_t weir_out_unsent (const struct weir_out *self)
+uint64_t
+weir_out_unsent (const struct weir_out *self)
 {
     return self->unsent;
 }
 
-struct weir_in *weir_in_new (uint64_t credit_bytes)
+struct weir_in *
+weir_in_new (uint64_t credit_bytes)
 {
     struct weir_in *self = weir_alloc (sizeof *self);
     self->credit = credit_bytes > WEIR_CREDIT_BYTES_MIN ? credit_bytes : WEIR_CREDIT_BYTES_MIN;
     return self;
 }
 
-void weir_in_destroy (struct weir_in **self_p)
+void
+weir_in_destroy (struct weir_in **self_p)
 {
     struct weir_in *self = *self_p;
     if (!self) {
@@ -288,8 +304,9 @@ void weir_in_destroy (struct weir_in **self_p)
     *self_p = NULL;
 }
 
-enum weir_status weir_in_frame (struct weir_in *self, uint64_t offset, struct weir_bytes bytes,
-                                const struct weir_id *digest)
+enum weir_status
+weir_in_frame (struct weir_in *self, uint64_t offset, struct weir_bytes bytes,
+               const struct weir_id *digest)
 {
     if (bytes.len > WEIR_FRAME_BYTES_MAX) {
         return WEIR_BAD_FRAME;
@@ -319,13 +336,15 @@ enum weir_status weir_in_frame (struct weir_in *self, uint64_t offset, struct we
     return WEIR_OK;
 }
 
-struct weir_bytes weir_in_bytes (const struct weir_in *self)
+struct weir_bytes
+weir_in_bytes (const struct weir_in *self)
 {
     size_t left = self->buffer.len - self->buffer_first;
     return weir_bytes (left > 0 ? self->buffer.data + self->buffer_first : NULL, left);
 }
 
-void weir_in_consume (struct weir_in *self, size_t bytes)
+void
+weir_in_consume (struct weir_in *self, size_t bytes)
 {
     weir_assert (bytes <= self->buffer.len - self->buffer_first);
     self->buffer_first += bytes;
@@ -336,12 +355,14 @@ void weir_in_consume (struct weir_in *self, size_t bytes)
     }
 }
 
-uint64_t weir_in_consumed (const struct weir_in *self)
+uint64_t
+weir_in_consumed (const struct weir_in *self)
 {
     return self->consumed;
 }
 
-bool weir_in_durable (struct weir_in *self, uint64_t offset, uint64_t *limit)
+bool
+weir_in_durable (struct weir_in *self, uint64_t offset, uint64_t *limit)
 {
     weir_assert (offset <= self->consumed);
     if (offset <= self->durable) {
@@ -352,7 +373,8 @@ bool weir_in_durable (struct weir_in *self, uint64_t offset, uint64_t *limit)
     return true;
 }
 
-struct weir_id weir_in_digest (struct weir_in *self)
+struct weir_id
+weir_in_digest (struct weir_in *self)
 {
     struct weir_id digest = weir_id_zero;
     if (self->consumed == self->taken) {
@@ -362,7 +384,8 @@ struct weir_id weir_in_digest (struct weir_in *self)
     return digest;
 }
 
-uint64_t weir_in_limit (const struct weir_in *self)
+uint64_t
+weir_in_limit (const struct weir_in *self)
 {
     return self->durable + self->credit;
 }

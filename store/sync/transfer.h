@@ -38,7 +38,7 @@ bool weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset,
  * acknowledged since the last call. WEIR_BAD_FRAME for an offset that was never sent. */
 WEIR_MUST enum weir_status weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t now_ms,
                                          uint64_t *entries);
-bool weir_out_idle (const struct weir_out *self);    /* all fed is sent and acknowledged */
+bool weir_out_idle (const struct weir_out *self); /* all fed is sent and acknowledged */
 /* Something is in flight and nothing was acknowledged for WEIR_TRANSFER_STALL_MS. */
 bool weir_out_stalled (const struct weir_out *self, uint64_t now_ms);
 uint64_t weir_out_offset (const struct weir_out *self); /* sent so far */

@@ -20,7 +20,8 @@ static const struct weir_retry_options options = {
     .seed = 7,
 };
 
-static struct weir_id id (unsigned n)
+static struct weir_id
+id (unsigned n)
 {
     struct weir_id i = { { 0 } };
     i.b[0] = (uint8_t) (n >> 8);
@@ -29,7 +30,8 @@ static struct weir_id id (unsigned n)
     return i;
 }
 
-static void test_back_off (void **state)
+static void
+test_back_off (void **state)
 {
     (void) state;
     struct weir_retry *r = weir_retry_new (&options);
@@ -52,7 +54,8 @@ static void test_back_off (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_due_in_order (void **state)
+static void
+test_due_in_order (void **state)
 {
     (void) state;
     struct weir_retry *r = weir_retry_new (&options);
@@ -93,13 +96,20 @@ static void test_due_in_order (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_ties (void **state)
+static void
+test_ties (void **state)
 {
     (void) state;
     struct weir_retry *r = weir_retry_new (&options);
     struct weir_retry_item item = { .attempts = 1, .next_ms = 50 };
-    const struct { unsigned device, db; uint64_t since; } rows[] = {
-        { 2, 2, 9 }, { 2, 1, 9 }, { 1, 5, 9 }, { 9, 9, 1 },
+    const struct {
+        unsigned device, db;
+        uint64_t since;
+    } rows[] = {
+        { 2, 2, 9 },
+        { 2, 1, 9 },
+        { 1, 5, 9 },
+        { 9, 9, 1 },
     };
     for (size_t i = 0; i < 4; i++) {
         item.device = id (rows[i].device);
@@ -119,7 +129,8 @@ static void test_ties (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_parking (void **state)
+static void
+test_parking (void **state)
 {
     (void) state;
     struct weir_retry *r = weir_retry_new (&options);
@@ -158,7 +169,8 @@ static void test_parking (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_expiry (void **state)
+static void
+test_expiry (void **state)
 {
     (void) state;
     struct weir_retry *r = weir_retry_new (&options);
@@ -186,7 +198,8 @@ static void test_expiry (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_full_queue_hurries (void **state)
+static void
+test_full_queue_hurries (void **state)
 {
     (void) state;
     struct weir_retry_options small = options;
@@ -210,7 +223,8 @@ static void test_full_queue_hurries (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_drop (void **state)
+static void
+test_drop (void **state)
 {
     (void) state;
     struct weir_retry *r = weir_retry_new (&options);
@@ -228,7 +242,8 @@ static void test_drop (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_clock_steps_back (void **state)
+static void
+test_clock_steps_back (void **state)
 {
     (void) state;
     struct weir_retry *r = weir_retry_new (&options);
@@ -242,11 +257,16 @@ static void test_clock_steps_back (void **state)
     weir_retry_destroy (&r);
 }
 
-static void test_rows (void **state)
+static void
+test_rows (void **state)
 {
     (void) state;
-    struct weir_retry_item item = { .device = id (5), .db = id (6), .attempts = 4,
-                                    .since_ms = 1, .next_ms = 2, .why = WEIR_TIMED_OUT };
+    struct weir_retry_item item = { .device = id (5),
+                                    .db = id (6),
+                                    .attempts = 4,
+                                    .since_ms = 1,
+                                    .next_ms = 2,
+                                    .why = WEIR_TIMED_OUT };
     struct weir_buf b = { 0 };
     weir_retry_item_put (&item, &b);
     struct weir_retry_item got;
@@ -277,7 +297,8 @@ static void test_rows (void **state)
     weir_buf_fini (&b);
 }
 
-static void test_reasons (void **state)
+static void
+test_reasons (void **state)
 {
     (void) state;
     assert_true (weir_retry_is_persistent (WEIR_BAD_ADDRESS));
@@ -288,19 +309,15 @@ static void test_reasons (void **state)
     assert_false (weir_retry_is_persistent (WEIR_OK));
 }
 
-int main (void)
+int
+main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_back_off),
-        cmocka_unit_test (test_due_in_order),
-        cmocka_unit_test (test_ties),
-        cmocka_unit_test (test_parking),
-        cmocka_unit_test (test_expiry),
-        cmocka_unit_test (test_full_queue_hurries),
-        cmocka_unit_test (test_drop),
-        cmocka_unit_test (test_clock_steps_back),
-        cmocka_unit_test (test_rows),
-        cmocka_unit_test (test_reasons),
+        cmocka_unit_test (test_back_off), cmocka_unit_test (test_due_in_order),
+        cmocka_unit_test (test_ties),     cmocka_unit_test (test_parking),
+        cmocka_unit_test (test_expiry),   cmocka_unit_test (test_full_queue_hurries),
+        cmocka_unit_test (test_drop),     cmocka_unit_test (test_clock_steps_back),
+        cmocka_unit_test (test_rows),     cmocka_unit_test (test_reasons),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

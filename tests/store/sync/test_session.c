@@ -20,7 +20,8 @@ struct side {
 static const struct weir_id key_a = { { 0xa } };
 static const struct weir_id key_b = { { 0xb } };
 
-static void side_init (struct side *x, uint8_t n, enum weir_session_role role)
+static void
+side_init (struct side *x, uint8_t n, enum weir_session_role role)
 {
     memset (x, 0, sizeof *x);
     uint8_t seed[32] = { n };
@@ -34,14 +35,16 @@ static void side_init (struct side *x, uint8_t n, enum weir_session_role role)
 }
 
 /* A stand-in for the codec: the bytes only have to be a function of the Hello. */
-static void encode (const struct side *x, struct weir_buf *out)
+static void
+encode (const struct side *x, struct weir_buf *out)
 {
     weir_buf_put_bytes (out, weir_id_bytes (&x->hello.device));
     weir_buf_put_bytes (out, weir_id_bytes (&x->hello.challenge));
     weir_buf_put_u64 (out, x->hello.epoch);
 }
 
-static void say_hello (struct side *from, struct side *to, enum weir_status want)
+static void
+say_hello (struct side *from, struct side *to, enum weir_status want)
 {
     struct weir_buf b = { 0 };
     encode (from, &b);
@@ -52,7 +55,8 @@ static void say_hello (struct side *from, struct side *to, enum weir_status want
     weir_buf_fini (&b);
 }
 
-static void sign (const struct side *x, struct weir_signature *out)
+static void
+sign (const struct side *x, struct weir_signature *out)
 {
     struct weir_buf claim = { 0 };
     weir_session_claim (&x->s, x->s.role, &claim);
@@ -60,25 +64,29 @@ static void sign (const struct side *x, struct weir_signature *out)
     weir_buf_fini (&claim);
 }
 
-static void pair_init (struct side *a, struct side *b)
+static void
+pair_init (struct side *a, struct side *b)
 {
     side_init (a, 1, WEIR_INITIATOR);
     side_init (b, 2, WEIR_RESPONDER);
 }
 
-static void greet (struct side *a, struct side *b)
+static void
+greet (struct side *a, struct side *b)
 {
     say_hello (a, b, WEIR_OK);
     say_hello (b, a, WEIR_OK);
 }
 
-static void side_fini (struct side *x)
+static void
+side_fini (struct side *x)
 {
     weir_session_fini (&x->s);
     weir_identity_fini (&x->identity);
 }
 
-static void test_open (void **state)
+static void
+test_open (void **state)
 {
     (void) state;
     struct side a, b;
@@ -109,7 +117,8 @@ static void test_open (void **state)
     side_fini (&b);
 }
 
-static void test_bad_hello (void **state)
+static void
+test_bad_hello (void **state)
 {
     (void) state;
     static const struct {
@@ -159,8 +168,7 @@ static void test_bad_hello (void **state)
         assert_int_equal (b.s.phase, WEIR_SESSION_FAILED);
         assert_int_equal (b.s.why, table[i].want);
         /* It stays failed, whatever comes late. */
-        assert_int_equal (weir_session_hello (&b.s, &a.hello, weir_bytes ("x", 1)),
-                          table[i].want);
+        assert_int_equal (weir_session_hello (&b.s, &a.hello, weir_bytes ("x", 1)), table[i].want);
         struct weir_signature none = { { 0 } };
         assert_int_equal (weir_session_proof (&b.s, &none), table[i].want);
         weir_session_sent (&b.s, weir_bytes ("late", 4));
@@ -171,7 +179,8 @@ static void test_bad_hello (void **state)
     }
 }
 
-static void test_unknown_role_and_ranges (void **state)
+static void
+test_unknown_role_and_ranges (void **state)
 {
     (void) state;
     struct side a, b;
@@ -187,7 +196,8 @@ static void test_unknown_role_and_ranges (void **state)
     side_fini (&b);
 }
 
-static void test_bad_proofs (void **state)
+static void
+test_bad_proofs (void **state)
 {
     (void) state;
     enum { REFLECTED, REPLAYED, OTHER_LINK, OTHER_KEY, TWICE, EARLY, FLIPPED, LIES };
@@ -237,7 +247,8 @@ static void test_bad_proofs (void **state)
     }
 }
 
-static void test_key_depends_on_both_hellos (void **state)
+static void
+test_key_depends_on_both_hellos (void **state)
 {
     (void) state;
     struct side a, b, c, d;
@@ -255,7 +266,8 @@ static void test_key_depends_on_both_hellos (void **state)
     side_fini (&d);
 }
 
-static void test_late (void **state)
+static void
+test_late (void **state)
 {
     (void) state;
     struct side a;
@@ -265,7 +277,8 @@ static void test_late (void **state)
     side_fini (&a);
 }
 
-int main (void)
+int
+main (void)
 {
     weir_crypto_init ();
     const struct CMUnitTest tests[] = {

@@ -25,7 +25,8 @@ struct fixture {
     uint64_t transfer; /* of the last OPEN_OUT */
 };
 
-static struct weir_id id (unsigned n)
+static struct weir_id
+id (unsigned n)
 {
     struct weir_id i = { { 0 } };
     i.b[0] = (uint8_t) n;
@@ -35,29 +36,37 @@ static struct weir_id id (unsigned n)
 
 static const struct weir_id key = { { 42 } };
 
-static struct weir_sync_options default_options (void)
+static struct weir_sync_options
+default_options (void)
 {
-    struct weir_sync_options o = { .device = id (50), .role = WEIR_ROLE_HUB, .forward = true,
-                                   .enabled = true, .check_interval_ms = INTERVAL,
-                                   .batch_size = 4096, .seed = 3 };
+    struct weir_sync_options o = { .device = id (50),
+                                   .role = WEIR_ROLE_HUB,
+                                   .forward = true,
+                                   .enabled = true,
+                                   .check_interval_ms = INTERVAL,
+                                   .batch_size = 4096,
+                                   .seed = 3 };
     return o;
 }
 
-static void start (struct fixture *f, const struct weir_sync_options *options)
+static void
+start (struct fixture *f, const struct weir_sync_options *options)
 {
     memset (f, 0, sizeof *f);
     f->sync = weir_sync_new (options);
     f->now = 1000;
 }
 
-static void end (struct fixture *f)
+static void
+end (struct fixture *f)
 {
     weir_sync_actions_fini (&f->actions);
     weir_sync_destroy (&f->sync);
     weir_sync_destroy (&f->sync);
 }
 
-static void step (struct fixture *f, const struct weir_sync_event *e)
+static void
+step (struct fixture *f, const struct weir_sync_event *e)
 {
     assert_int_equal (f->read, f->actions.count); /* all that was done before was expected */
     weir_sync_actions_clear (&f->actions);
@@ -65,7 +74,8 @@ static void step (struct fixture *f, const struct weir_sync_event *e)
     weir_sync_step (f->sync, e, f->now, &f->actions);
 }
 
-static const struct weir_sync_action *expect (struct fixture *f, enum weir_sync_action_type type)
+static const struct weir_sync_action *
+expect (struct fixture *f, enum weir_sync_action_type type)
 {
     assert_true (f->read < f->actions.count);
     const struct weir_sync_action *a = &f->actions.items[f->read++];
@@ -79,69 +89,81 @@ static const struct weir_sync_action *expect (struct fixture *f, enum weir_sync_
     return a;
 }
 
-static const struct weir_sync_message *expect_say (struct fixture *f,
-                                                   enum weir_sync_message_type type)
+static const struct weir_sync_message *
+expect_say (struct fixture *f, enum weir_sync_message_type type)
 {
     const struct weir_sync_action *a = expect (f, WEIR_SYNC_SAY);
     assert_int_equal (a->message.type, type);
     return &a->message;
 }
 
-static void expect_none (struct fixture *f)
+static void
+expect_none (struct fixture *f)
 {
     assert_int_equal (f->read, f->actions.count);
 }
 
-static void up (struct fixture *f, uint64_t session, unsigned device)
+static void
+up (struct fixture *f, uint64_t session, unsigned device)
 {
-    struct weir_sync_event e = { .type = WEIR_SYNC_SESSION_UP, .session = session,
-                                 .device = id (device), .key = key, .role = WEIR_ROLE_HUB };
+    struct weir_sync_event e = { .type = WEIR_SYNC_SESSION_UP,
+                                 .session = session,
+                                 .device = id (device),
+                                 .key = key,
+                                 .role = WEIR_ROLE_HUB };
     step (f, &e);
 }
 
-static void down (struct fixture *f, uint64_t session)
+static void
+down (struct fixture *f, uint64_t session)
 {
     struct weir_sync_event e = { .type = WEIR_SYNC_SESSION_DOWN, .session = session };
     step (f, &e);
 }
 
-static void share (struct fixture *f, unsigned device, unsigned db, enum weir_direction direction,
-                   unsigned digest)
+static void
+share (struct fixture *f, unsigned device, unsigned db, enum weir_direction direction,
+       unsigned digest)
 {
-    struct weir_sync_event e = { .type = WEIR_SYNC_SHARE, .device = id (device), .db = id (db),
-                                 .direction = direction };
+    struct weir_sync_event e = {
+        .type = WEIR_SYNC_SHARE, .device = id (device), .db = id (db), .direction = direction
+    };
     if (digest != 0) {
         e.digest = id (digest);
     }
     step (f, &e);
 }
 
-static uint64_t tag (unsigned db)
+static uint64_t
+tag (unsigned db)
 {
     struct weir_id i = id (db);
     return weir_hash_tag (&key, weir_id_bytes (&i));
 }
 
-static void say (struct fixture *f, uint64_t session, const struct weir_sync_message *m)
+static void
+say (struct fixture *f, uint64_t session, const struct weir_sync_message *m)
 {
     struct weir_sync_event e = { .type = WEIR_SYNC_MESSAGE, .session = session, .message = m };
     step (f, &e);
 }
 
-static void say_digest (struct fixture *f, uint64_t session, unsigned db, unsigned digest,
-                        bool answer)
+static void
+say_digest (struct fixture *f, uint64_t session, unsigned db, unsigned digest, bool answer)
 {
     struct weir_sync_digest item = { .tag = tag (db), .digest = id (digest) };
-    struct weir_sync_message m = { .type = WEIR_SYNC_DIGESTS, .n_digests = 1, .digests = &item,
-                                   .answer = answer };
+    struct weir_sync_message m = {
+        .type = WEIR_SYNC_DIGESTS, .n_digests = 1, .digests = &item, .answer = answer
+    };
     say (f, session, &m);
 }
 
-static void say_vector (struct fixture *f, uint64_t session, unsigned db, uint32_t round,
-                        size_t n_rows)
+static void
+say_vector (struct fixture *f, uint64_t session, unsigned db, uint32_t round, size_t n_rows)
 {
-    struct weir_sync_message m = { .type = WEIR_SYNC_VECTOR, .tag = tag (db), .round = round,
-                                   .n_rows = n_rows };
+    struct weir_sync_message m = {
+        .type = WEIR_SYNC_VECTOR, .tag = tag (db), .round = round, .n_rows = n_rows
+    };
     m.rows = weir_alloc (n_rows * sizeof m.rows[0]);
     for (size_t i = 0; i < n_rows; i++) {
         m.rows[i].row.chain.lane = i;
@@ -151,38 +173,43 @@ static void say_vector (struct fixture *f, uint64_t session, unsigned db, uint32
     free (m.rows);
 }
 
-static void say_transfer (struct fixture *f, uint64_t session,
-                          enum weir_sync_message_type type, unsigned db, uint64_t transfer,
-                          enum weir_status status)
+static void
+say_transfer (struct fixture *f, uint64_t session, enum weir_sync_message_type type, unsigned db,
+              uint64_t transfer, enum weir_status status)
 {
-    struct weir_sync_message m = { .type = type, .tag = tag (db), .transfer = transfer,
-                                   .credit = UINT64_MAX, .status = status };
+    struct weir_sync_message m = {
+        .type = type, .tag = tag (db), .transfer = transfer, .credit = UINT64_MAX, .status = status
+    };
     say (f, session, &m);
 }
 
-static void tick (struct fixture *f, uint64_t ms)
+static void
+tick (struct fixture *f, uint64_t ms)
 {
     f->now += ms;
     struct weir_sync_event e = { .type = WEIR_SYNC_TICK };
     step (f, &e);
 }
 
-static void put_range (struct weir_ranges *r, uint64_t lane, uint64_t from, uint64_t to)
+static void
+put_range (struct weir_ranges *r, uint64_t lane, uint64_t from, uint64_t to)
 {
-    struct weir_range range = { .chain = { .author = id (9), .lane = lane }, .from_seq = from,
+    struct weir_range range = { .chain = { .author = id (9), .lane = lane },
+                                .from_seq = from,
                                 .to_seq = to };
     range.tip = id ((unsigned) to);
     range.tip.b[2] = (uint8_t) lane;
     weir_ranges_add (r, &range, &weir_id_zero);
 }
 
-static void novel (struct fixture *f, unsigned db, unsigned source, uint64_t from, uint64_t to,
-                   unsigned digest)
+static void
+novel (struct fixture *f, unsigned db, unsigned source, uint64_t from, uint64_t to, unsigned digest)
 {
     struct weir_ranges r = { 0 };
     put_range (&r, 1, from, to);
-    struct weir_sync_event e = { .type = WEIR_SYNC_NOVEL, .db = id (db), .ranges = &r,
-                                 .digest = id (digest) };
+    struct weir_sync_event e = {
+        .type = WEIR_SYNC_NOVEL, .db = id (db), .ranges = &r, .digest = id (digest)
+    };
     if (source != 0) {
         e.source = id (source);
     }
@@ -190,7 +217,8 @@ static void novel (struct fixture *f, unsigned db, unsigned source, uint64_t fro
     weir_ranges_fini (&r);
 }
 
-static void compared (struct fixture *f, uint64_t n_lacks, bool unknown, size_t n_rows)
+static void
+compared (struct fixture *f, uint64_t n_lacks, bool unknown, size_t n_rows)
 {
     struct weir_ranges r = { 0 };
     for (uint64_t i = 0; i < n_lacks; i++) {
@@ -205,33 +233,44 @@ static void compared (struct fixture *f, uint64_t n_lacks, bool unknown, size_t 
     if (unknown) {
         weir_vector_put (&v, &rows[0].row);
     }
-    struct weir_sync_event e = { .type = WEIR_SYNC_COMPARED, .ticket = f->ticket, .ranges = &r,
-                                 .unknown = &v, .rows = rows, .n_rows = n_rows };
+    struct weir_sync_event e = { .type = WEIR_SYNC_COMPARED,
+                                 .ticket = f->ticket,
+                                 .ranges = &r,
+                                 .unknown = &v,
+                                 .rows = rows,
+                                 .n_rows = n_rows };
     step (f, &e);
     free (rows);
     weir_vector_fini (&v);
     weir_ranges_fini (&r);
 }
 
-static void transfer_event (struct fixture *f, enum weir_sync_event_type type, uint64_t transfer,
-                            enum weir_status status)
+static void
+transfer_event (struct fixture *f, enum weir_sync_event_type type, uint64_t transfer,
+                enum weir_status status)
 {
-    struct weir_sync_event e = { .type = type, .session = 1, .transfer = transfer,
-                                 .status = status };
+    struct weir_sync_event e = {
+        .type = type, .session = 1, .transfer = transfer, .status = status
+    };
     step (f, &e);
 }
 
-static void acked (struct fixture *f, uint64_t entries, unsigned theirs, bool idle)
+static void
+acked (struct fixture *f, uint64_t entries, unsigned theirs, bool idle)
 {
-    struct weir_sync_event e = { .type = WEIR_SYNC_ACKED, .session = 1, .transfer = f->transfer,
-                                 .entries = entries, .idle = idle };
+    struct weir_sync_event e = { .type = WEIR_SYNC_ACKED,
+                                 .session = 1,
+                                 .transfer = f->transfer,
+                                 .entries = entries,
+                                 .idle = idle };
     if (theirs != 0) {
         e.their_digest = id (theirs);
     }
     step (f, &e);
 }
 
-static enum weir_sync_phase phase (struct fixture *f, unsigned device, unsigned db)
+static enum weir_sync_phase
+phase (struct fixture *f, unsigned device, unsigned db)
 {
     struct weir_sync_state s;
     struct weir_id d = id (device), b = id (db);
@@ -240,7 +279,8 @@ static enum weir_sync_phase phase (struct fixture *f, unsigned device, unsigned 
 }
 
 /* A session with device `device`, one database 1, both digests 7. */
-static void in_step (struct fixture *f, unsigned device)
+static void
+in_step (struct fixture *f, unsigned device)
 {
     share (f, device, 1, WEIR_SYNC_BOTH, 7);
     expect_none (f);
@@ -253,7 +293,8 @@ static void in_step (struct fixture *f, unsigned device)
 }
 
 /* The first burst's transfer: opened, offered, accepted. */
-static void open_transfer (struct fixture *f)
+static void
+open_transfer (struct fixture *f)
 {
     expect (f, WEIR_SYNC_OPEN_OUT);
     transfer_event (f, WEIR_SYNC_OPENED, f->transfer, WEIR_OK);
@@ -262,7 +303,8 @@ static void open_transfer (struct fixture *f)
     assert_int_equal (expect (f, WEIR_SYNC_START)->credit, WEIR_CREDIT_BYTES);
 }
 
-static void test_silence_when_equal (void **state)
+static void
+test_silence_when_equal (void **state)
 {
     (void) state;
     struct fixture f;
@@ -288,7 +330,8 @@ static void test_silence_when_equal (void **state)
     end (&f);
 }
 
-static void test_smaller_asks_at_once (void **state)
+static void
+test_smaller_asks_at_once (void **state)
 {
     (void) state;
     struct fixture f;
@@ -327,7 +370,8 @@ static void test_smaller_asks_at_once (void **state)
     end (&f);
 }
 
-static void test_greater_waits_then_asks (void **state)
+static void
+test_greater_waits_then_asks (void **state)
 {
     (void) state;
     struct fixture f;
@@ -356,7 +400,8 @@ static void test_greater_waits_then_asks (void **state)
     end (&f);
 }
 
-static void test_smaller_ignores_crossed_ask (void **state)
+static void
+test_smaller_ignores_crossed_ask (void **state)
 {
     (void) state;
     struct fixture f;
@@ -412,7 +457,8 @@ static void test_smaller_ignores_crossed_ask (void **state)
     end (&f);
 }
 
-static void test_branches_take_four_rounds (void **state)
+static void
+test_branches_take_four_rounds (void **state)
 {
     (void) state;
     struct fixture f;
@@ -451,7 +497,8 @@ static void test_branches_take_four_rounds (void **state)
     end (&f);
 }
 
-static void test_live (void **state)
+static void
+test_live (void **state)
 {
     (void) state;
     struct fixture f;
@@ -486,7 +533,8 @@ static void test_live (void **state)
     end (&f);
 }
 
-static void test_who_gets_what (void **state)
+static void
+test_who_gets_what (void **state)
 {
     (void) state;
     static const struct {
@@ -526,7 +574,8 @@ static void test_who_gets_what (void **state)
     }
 }
 
-static void test_disabled_answers (void **state)
+static void
+test_disabled_answers (void **state)
 {
     (void) state;
     struct fixture f;
@@ -553,7 +602,8 @@ static void test_disabled_answers (void **state)
     end (&f);
 }
 
-static void test_directions (void **state)
+static void
+test_directions (void **state)
 {
     (void) state;
     struct fixture f;
@@ -594,7 +644,8 @@ static void test_directions (void **state)
     end (&f);
 }
 
-static void test_incoming (void **state)
+static void
+test_incoming (void **state)
 {
     (void) state;
     struct fixture f;
@@ -614,8 +665,9 @@ static void test_incoming (void **state)
     expect_none (&f);
     say_transfer (&f, 1, WEIR_SYNC_OFFER, 1, 99, WEIR_OK); /* our ACCEPT was lost */
     expect_say (&f, WEIR_SYNC_ACCEPT);
-    struct weir_sync_event e = { .type = WEIR_SYNC_ARRIVED, .session = 1, .transfer = 99,
-                                 .entries = 4, .digest = id (8) };
+    struct weir_sync_event e = {
+        .type = WEIR_SYNC_ARRIVED, .session = 1, .transfer = 99, .entries = 4, .digest = id (8)
+    };
     step (&f, &e);
     assert_int_equal (phase (&f, 60, 1), WEIR_SYNC_RECEIVING);
     e.their_digest = id (8);
@@ -639,7 +691,8 @@ static void test_incoming (void **state)
     end (&f);
 }
 
-static void test_hostile_transfers (void **state)
+static void
+test_hostile_transfers (void **state)
 {
     (void) state;
     struct fixture f;
@@ -675,16 +728,18 @@ static void test_hostile_transfers (void **state)
     end (&f);
 }
 
-static void test_hostile_messages (void **state)
+static void
+test_hostile_messages (void **state)
 {
     (void) state;
     struct fixture f;
     struct weir_sync_options o = default_options ();
     start (&f, &o);
     in_step (&f, 60);
-    struct weir_sync_digest *many =
-        weir_alloc ((WEIR_DIGESTS_PER_MESSAGE + 1) * sizeof many[0]);
-    struct weir_sync_message m = { .type = WEIR_SYNC_DIGESTS, .digests = many, .answer = true,
+    struct weir_sync_digest *many = weir_alloc ((WEIR_DIGESTS_PER_MESSAGE + 1) * sizeof many[0]);
+    struct weir_sync_message m = { .type = WEIR_SYNC_DIGESTS,
+                                   .digests = many,
+                                   .answer = true,
                                    .n_digests = WEIR_DIGESTS_PER_MESSAGE + 1 };
     say (&f, 1, &m);
     m.n_digests--;
@@ -704,8 +759,9 @@ static void test_hostile_messages (void **state)
     say (&f, 1, &m);
     struct weir_sample samples[WEIR_VECTOR_SAMPLES_MAX + 1] = { 0 };
     struct weir_told_row row = { .n_samples = WEIR_VECTOR_SAMPLES_MAX + 1, .samples = samples };
-    m = (struct weir_sync_message){ .type = WEIR_SYNC_VECTOR, .tag = tag (1), .round = 1,
-                                    .n_rows = 1, .rows = &row };
+    m = (struct weir_sync_message){
+        .type = WEIR_SYNC_VECTOR, .tag = tag (1), .round = 1, .n_rows = 1, .rows = &row
+    };
     say (&f, 1, &m);
     expect_none (&f);
     /* Pages: a lost one voids the vector, too many too. */
@@ -737,7 +793,8 @@ static void test_hostile_messages (void **state)
     end (&f);
 }
 
-static void test_pages_out (void **state)
+static void
+test_pages_out (void **state)
 {
     (void) state;
     struct fixture f;
@@ -758,7 +815,8 @@ static void test_pages_out (void **state)
     end (&f);
 }
 
-static void test_ladder_fails (void **state)
+static void
+test_ladder_fails (void **state)
 {
     (void) state;
     struct fixture f;
@@ -769,7 +827,8 @@ static void test_ladder_fails (void **state)
     expect_say (&f, WEIR_SYNC_DIGESTS);
     say_digest (&f, 1, 1, 8, false);
     expect (&f, WEIR_SYNC_COMPARE);
-    struct weir_sync_event e = { .type = WEIR_SYNC_COMPARED, .ticket = f.ticket,
+    struct weir_sync_event e = { .type = WEIR_SYNC_COMPARED,
+                                 .ticket = f.ticket,
                                  .status = WEIR_IO_ERROR };
     step (&f, &e);
     assert_int_equal (expect (&f, WEIR_SYNC_BEHIND)->status, WEIR_IO_ERROR);
@@ -790,7 +849,8 @@ static void test_ladder_fails (void **state)
     end (&f);
 }
 
-static void test_transfer_times_out (void **state)
+static void
+test_transfer_times_out (void **state)
 {
     (void) state;
     struct fixture f;
@@ -824,7 +884,8 @@ static void test_transfer_times_out (void **state)
     end (&f);
 }
 
-static void test_session_ends (void **state)
+static void
+test_session_ends (void **state)
 {
     (void) state;
     struct fixture f;
@@ -865,7 +926,8 @@ static void test_session_ends (void **state)
     end (&f);
 }
 
-static void test_session_ends_mid_transfer (void **state)
+static void
+test_session_ends_mid_transfer (void **state)
 {
     (void) state;
     struct fixture f;
@@ -883,12 +945,13 @@ static void test_session_ends_mid_transfer (void **state)
     expect (&f, WEIR_SYNC_STOP);
     expect (&f, WEIR_SYNC_STOP);
     assert_true (expect_say (&f, WEIR_SYNC_DIGESTS)->answer); /* on the session that is left */
-    acked (&f, 1, 8, true); /* late */
+    acked (&f, 1, 8, true);                                   /* late */
     expect_none (&f);
     end (&f);
 }
 
-static void test_store_comes_back (void **state)
+static void
+test_store_comes_back (void **state)
 {
     (void) state;
     struct fixture f;
@@ -913,15 +976,17 @@ static void test_store_comes_back (void **state)
     end (&f);
 }
 
-static void test_removed_is_told (void **state)
+static void
+test_removed_is_told (void **state)
 {
     (void) state;
     struct fixture f;
     struct weir_sync_options o = default_options ();
     start (&f, &o);
     in_step (&f, 60);
-    struct weir_sync_event e = { .type = WEIR_SYNC_UNSHARE, .device = id (60), .db = id (1),
-                                 .status = WEIR_REMOVED };
+    struct weir_sync_event e = {
+        .type = WEIR_SYNC_UNSHARE, .device = id (60), .db = id (1), .status = WEIR_REMOVED
+    };
     step (&f, &e);
     const struct weir_sync_message *m = expect_say (&f, WEIR_SYNC_NOT_SHARED);
     assert_int_equal (m->status, WEIR_REMOVED);
@@ -948,7 +1013,8 @@ static void test_removed_is_told (void **state)
         expect_say (&f, WEIR_SYNC_NOT_SHARED);
     }
     /* The other side of it. */
-    struct weir_sync_message told = { .type = WEIR_SYNC_NOT_SHARED, .tag = tag (1),
+    struct weir_sync_message told = { .type = WEIR_SYNC_NOT_SHARED,
+                                      .tag = tag (1),
                                       .status = WEIR_REMOVED };
     say (&f, 1, &told);
     assert_int_equal (expect (&f, WEIR_SYNC_BEHIND)->status, WEIR_REMOVED);
@@ -963,7 +1029,8 @@ static void test_removed_is_told (void **state)
     end (&f);
 }
 
-static void test_queue_is_bounded (void **state)
+static void
+test_queue_is_bounded (void **state)
 {
     (void) state;
     struct fixture f;
@@ -985,8 +1052,9 @@ static void test_queue_is_bounded (void **state)
     for (uint64_t lane = 0; lane < 7; lane++) {
         put_range (&r, lane, 0, 4);
     }
-    struct weir_sync_event e = { .type = WEIR_SYNC_NOVEL, .db = id (1), .ranges = &r,
-                                 .digest = id (8) };
+    struct weir_sync_event e = {
+        .type = WEIR_SYNC_NOVEL, .db = id (1), .ranges = &r, .digest = id (8)
+    };
     step (&f, &e);
     open_transfer (&f);
     assert_int_equal (expect (&f, WEIR_SYNC_SEND)->ranges.count, 2);
@@ -996,7 +1064,8 @@ static void test_queue_is_bounded (void **state)
     end (&f);
 }
 
-static void test_many_databases_are_one_message (void **state)
+static void
+test_many_databases_are_one_message (void **state)
 {
     (void) state;
     struct fixture f;
@@ -1019,7 +1088,8 @@ static void test_many_databases_are_one_message (void **state)
     end (&f);
 }
 
-int main (void)
+int
+main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_silence_when_equal),

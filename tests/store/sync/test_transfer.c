@@ -16,7 +16,8 @@
 static const struct weir_id digest_one = { { 1 } };
 static const struct weir_id digest_two = { { 2 } };
 
-static struct weir_ranges ranges_of (uint64_t from, uint64_t to)
+static struct weir_ranges
+ranges_of (uint64_t from, uint64_t to)
 {
     struct weir_ranges r = { 0 };
     struct weir_range one = { .from_seq = from, .to_seq = to };
@@ -24,7 +25,8 @@ static struct weir_ranges ranges_of (uint64_t from, uint64_t to)
     return r;
 }
 
-static void feed (struct weir_out *out, uint64_t from, uint64_t to, const struct weir_id *digest)
+static void
+feed (struct weir_out *out, uint64_t from, uint64_t to, const struct weir_id *digest)
 {
     struct weir_ranges r = ranges_of (from, to);
     weir_out_feed (out, &r, digest);
@@ -32,7 +34,8 @@ static void feed (struct weir_out *out, uint64_t from, uint64_t to, const struct
 }
 
 /* Reads what is wanted: each entry is `size` bytes with its seq in the first eight. */
-static void read_all (struct weir_out *out, size_t size)
+static void
+read_all (struct weir_out *out, size_t size)
 {
     struct weir_range range;
     uint64_t seq;
@@ -50,7 +53,8 @@ static void read_all (struct weir_out *out, size_t size)
     }
 }
 
-static void test_all_arrives_in_order (void **state)
+static void
+test_all_arrives_in_order (void **state)
 {
     (void) state;
     struct weir_out *out = weir_out_new (0);
@@ -104,7 +108,8 @@ static void test_all_arrives_in_order (void **state)
     weir_in_destroy (&in);
 }
 
-static void test_limit_is_never_passed (void **state)
+static void
+test_limit_is_never_passed (void **state)
 {
     (void) state;
     struct weir_out *out = weir_out_new (0);
@@ -132,7 +137,8 @@ static void test_limit_is_never_passed (void **state)
     weir_out_destroy (&out);
 }
 
-static void test_frames_follow_the_link (void **state)
+static void
+test_frames_follow_the_link (void **state)
 {
     (void) state;
     struct weir_out *out = weir_out_new (0);
@@ -173,7 +179,8 @@ static void test_frames_follow_the_link (void **state)
     weir_out_destroy (&out);
 }
 
-static void test_nothing_to_read_tells_the_digest (void **state)
+static void
+test_nothing_to_read_tells_the_digest (void **state)
 {
     (void) state;
     struct weir_out *out = weir_out_new (0);
@@ -216,7 +223,8 @@ static void test_nothing_to_read_tells_the_digest (void **state)
     weir_out_destroy (&out);
 }
 
-static void test_stall (void **state)
+static void
+test_stall (void **state)
 {
     (void) state;
     struct weir_out *out = weir_out_new (0);
@@ -238,7 +246,8 @@ static void test_stall (void **state)
     weir_out_destroy (&out);
 }
 
-static void test_hostile_frames (void **state)
+static void
+test_hostile_frames (void **state)
 {
     (void) state;
     uint8_t *junk = weir_alloc (WEIR_FRAME_BYTES_MAX + 1);
@@ -257,8 +266,9 @@ static void test_hostile_frames (void **state)
     };
     struct weir_in *in = weir_in_new (0);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        assert_int_equal (weir_in_frame (in, table[i].offset, weir_bytes (junk, table[i].len),
-                                         &weir_id_zero), table[i].want);
+        assert_int_equal (
+            weir_in_frame (in, table[i].offset, weir_bytes (junk, table[i].len), &weir_id_zero),
+            table[i].want);
     }
     assert_int_equal (weir_in_bytes (in).len, WEIR_FRAME_BYTES_MAX);
     /* Up to the credit, and not a byte more. */
@@ -288,7 +298,8 @@ static void test_hostile_frames (void **state)
     free (junk);
 }
 
-static void test_many_marks (void **state)
+static void
+test_many_marks (void **state)
 {
     (void) state;
     struct weir_out *out = weir_out_new (0);
@@ -312,7 +323,8 @@ static void test_many_marks (void **state)
     weir_out_destroy (&out);
 }
 
-int main (void)
+int
+main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_all_arrives_in_order),
