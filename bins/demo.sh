@@ -19,7 +19,9 @@ now () { date +%s%N; }
 finish () {
     local node
     for node in "${NODES[@]}"; do
-        [ -n "${PID[$node]:-}" ] && kill "${PID[$node]}" 2>/dev/null || true
+        if [ -n "${PID[$node]:-}" ]; then
+            kill "${PID[$node]}" 2>/dev/null || true
+        fi
     done
     wait 2>/dev/null || true
     rm -rf "$DIR"
