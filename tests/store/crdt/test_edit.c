@@ -156,6 +156,30 @@ test_refusals_leave_no_trace (void **state)
     weir_doc_destroy (&doc);
 }
 
+/* What a patch that failed had begun below a key is forgotten with it. */
+static void
+test_a_failed_patch_is_forgotten (void **state)
+{
+    (void) state;
+    struct weir_doc *doc = weir_doc_new ();
+    struct weir_edit *edit = weir_edit_new (doc);
+    struct weir_error e = { 0 };
+    struct fixture_entry entry;
+    json_t *patch = fixture_json ("[{\"op\":\"add\",\"path\":\"/m/a\",\"value\":{\"x\":1}},"
+                                  "{\"op\":\"remove\",\"path\":\"/m/none\"}]");
+    assert_status (fixture_set (edit, "/m/a", "1", &e), WEIR_OK, &e);
+    assert_status (weir_edit_patch (edit, patch, &e), WEIR_NOT_FOUND, &e);
+    assert_status (fixture_set (edit, "/m/b", "{\"y\":2}", &e), WEIR_OK, &e);
+    assert_status (fixture_set (edit, "/m/a", "{\"z\":3}", &e), WEIR_OK, &e);
+    fixture_seal (edit, fixture_head (1, 1, 0, 0), &entry);
+    fixture_apply (doc, &entry);
+    assert_doc (doc, "", "{\"m\":{\"a\":{\"z\":3},\"b\":{\"y\":2}}}");
+    json_decref (patch);
+    fixture_drop (&entry);
+    weir_edit_destroy (&edit);
+    weir_doc_destroy (&doc);
+}
+
 /* An edit sees its own operations; each that changes something is an op. */
 static void
 test_an_edit_sees_itself (void **state)
@@ -334,6 +358,7 @@ main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_what_set_and_remove_make),
         cmocka_unit_test (test_refusals_leave_no_trace),
+        cmocka_unit_test (test_a_failed_patch_is_forgotten),
         cmocka_unit_test (test_an_edit_sees_itself),
         cmocka_unit_test (test_depth_has_an_end),
         cmocka_unit_test (test_size_has_an_end),
