@@ -333,6 +333,14 @@ weir_retry_count (const struct weir_retry *self, size_t *parked)
 }
 
 const struct weir_retry_item *
+weir_retry_find (const struct weir_retry *self, const struct weir_id *device,
+                 const struct weir_id *db)
+{
+    const struct item *item = find (self, device, db);
+    return item ? &item->pub : NULL;
+}
+
+const struct weir_retry_item *
 weir_retry_at (const struct weir_retry *self, size_t i)
 {
     return i < self->count ? &self->items[i]->pub : NULL;

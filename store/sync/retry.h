@@ -61,6 +61,10 @@ bool weir_retry_expire (struct weir_retry *self, uint64_t now_ms, struct weir_re
 uint64_t weir_retry_next_ms (const struct weir_retry *self);
 size_t weir_retry_count (const struct weir_retry *self, size_t *parked);
 const struct weir_retry_item *weir_retry_at (const struct weir_retry *self, size_t i);
+/* The pair's item, borrowed; NULL when it has none. */
+const struct weir_retry_item *weir_retry_find (const struct weir_retry *self,
+                                               const struct weir_id *device,
+                                               const struct weir_id *db);
 
 /* A row of `_node` "retry/<device>/<db>", and back (WEIR_CORRUPT for bytes that are none). */
 void weir_retry_item_put (const struct weir_retry_item *item, struct weir_buf *out);
