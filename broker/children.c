@@ -99,14 +99,20 @@ tell_others (struct weir_broker *b, size_t about, uint16_t kind, bool failed)
     }
 }
 
-/* Up is who says so, and whom the broker can reach: the two come by different ways. */
+/* Ready is who says so and whom the broker can reach: the two come by different ways. */
 static void
-maybe_up (struct weir_broker *b, size_t child)
+maybe_ready (struct weir_broker *b, size_t child)
+{
+    const struct weir_slot *slot = &b->slots[child];
+    if (slot->said_ready && slot->life_heard && slot->mailbox_heard) {
+        weir_children_event (b, child, WEIR_CHILD_SAYS_READY, 0);
+    }
+}
+
+static void
+up (struct weir_broker *b, size_t child)
 {
     struct weir_slot *slot = &b->slots[child];
-    if (slot->up || !slot->wanted_up || !slot->life_heard || !slot->mailbox_heard) {
-        return;
-    }
     slot->up = true;
     weir_control_note (b, "actor_up", WEIR_OK, "%s pid=%d epoch=%016llx", slot->name,
                        (int) slot->process.pid, (unsigned long long) slot->epoch);
@@ -119,7 +125,6 @@ down (struct weir_broker *b, size_t child, bool failed)
 {
     struct weir_slot *slot = &b->slots[child];
     bool was_up = slot->up;
-    slot->wanted_up = false;
     slot->up = false;
     if (was_up || failed) {
         tell_others (b, child, WEIR_KIND_DOWN, failed);
@@ -152,7 +157,7 @@ spawn (struct weir_broker *b, size_t child)
     struct weir_slot *slot = &b->slots[child];
     struct weir_error e = { 0 };
     weir_assert (!slot->running);
-    slot->life_heard = slot->mailbox_heard = slot->wanted_up = slot->up = false;
+    slot->life_heard = slot->mailbox_heard = slot->said_ready = slot->up = false;
     slot->epoch = 0;
     slot->delivered = 0;
     slot->vitals_turns = slot->vitals_received = slot->vitals_sent = slot->vitals_busy = 0;
@@ -211,10 +216,7 @@ act (struct weir_broker *b, enum weir_supervise_what what, size_t child)
     case WEIR_DO_SPAWN: spawn (b, child); break;
     case WEIR_DO_STOP: ask_to_stop (b, child); break;
     case WEIR_DO_KILL: kill_child (b, child); break;
-    case WEIR_DO_UP:
-        b->slots[child].wanted_up = true;
-        maybe_up (b, child);
-        break;
+    case WEIR_DO_UP: up (b, child); break;
     case WEIR_DO_DOWN: down (b, child, false); break;
     case WEIR_DO_FAILED:
         weir_control_note (b, "actor_failed", WEIR_ESCALATED, "%s exit=%d", b->slots[child].name,
@@ -255,9 +257,8 @@ read_ready (struct weir_broker *b, size_t child)
     if (n < 0) {
         return; /* nothing yet */
     }
-    if (n == 1 && byte == '\n') {
-        weir_children_event (b, child, WEIR_CHILD_SAYS_READY, 0);
-    }
+    slot->said_ready = n == 1 && byte == '\n';
+    maybe_ready (b, child);
     (void) close (slot->process.ready_fd); /* also leaves the epoll set */
     slot->process.ready_fd = -1;
 }
@@ -361,7 +362,7 @@ hello (struct weir_broker *b, size_t child, const Weir__ActorHello *said, bool o
             }
         }
     }
-    maybe_up (b, child);
+    maybe_ready (b, child);
 }
 
 static void

@@ -156,8 +156,8 @@ weir_clients_down (struct weir_broker *b, size_t child, bool failed)
 static uint64_t
 give_up_at (const struct weir_held_item *item)
 {
-    uint64_t early = item->envelope.ms_left / 10u;
-    return item->until_ms - (early < 200u ? early : 200u);
+    uint64_t early = item->envelope.ms_left / 3u;
+    return item->until_ms - (early < 500u ? early : 500u);
 }
 
 void

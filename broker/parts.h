@@ -28,7 +28,7 @@ struct weir_slot {
     bool running;                  /* `process` is one */
     struct weir_mailbox_id mailbox; /* of this incarnation */
     bool life_heard, mailbox_heard; /* libzmq has a way to it */
-    bool wanted_up;                /* the supervisor says so */
+    bool said_ready;
     bool up;                       /* the others were told */
     uint64_t epoch;
     uint64_t vitals_turns, vitals_received, vitals_sent, vitals_busy, vitals_bad, vitals_rss;

@@ -228,6 +228,14 @@ store_said (void *state, struct weir_actor *actor, void *context, enum weir_stat
 }
 
 static void
+answer_peers (void *state, struct weir_actor *actor, void *context)
+{
+    struct obeying *self = state;
+    (void) context;
+    weir_actor_answer (actor, &self->asked, NULL, weir_bytes (NULL, 0), false);
+}
+
+static void
 counted (void *state, struct weir_actor *actor, void *context, enum weir_status status,
          const struct weir_error *problem, const struct weir_message *answer)
 {
@@ -236,7 +244,8 @@ counted (void *state, struct weir_actor *actor, void *context, enum weir_status 
     (void) problem;
     (void) answer;
     if (status == WEIR_BUSY && self->answers++ == 0) {
-        weir_actor_answer (actor, &self->asked, NULL, weir_bytes (NULL, 0), false);
+        /* Not now: the way out is what was full. */
+        weir_actor_timer (actor, weir_actor_now_ms (actor) + 100, answer_peers, NULL);
     }
 }
 
