@@ -219,7 +219,15 @@ known_lag (struct peers *p, struct relation *r, known_lag_fn *done, void *contex
         done (p, context, true, 0, 0); /* nothing here that it could lack, or is to have */
         return;
     }
-    if (!weir_id_is_zero (&r->told) && weir_id_equal (&r->told, &db->digest)) {
+    struct weir_sync_state s;
+    bool found = weir_sync_find (p->sync, &r->device->id, &r->db, &s);
+    if (found && !weir_id_is_zero (&s.their_digest) && !weir_id_equal (&s.their_digest, &r->told)) {
+        r->told = s.their_digest;
+        r->cursor_dirty = true;
+        rows_flush_later (p);
+    }
+    if ((found && s.phase == WEIR_SYNC_EQUAL)
+        || (!weir_id_is_zero (&r->told) && weir_id_equal (&r->told, &db->digest))) {
         done (p, context, true, 0, 0);
         return;
     }

@@ -225,7 +225,7 @@ session_ended (struct peers *p, struct link *l, enum weir_status status, const c
         if (is_persistent (status)) {
             d->due_ms = weir_actor_now_ms (p->actor) + PERSISTENT_DELAY_MS;
         }
-        weir_actor_event (p->actor, "peer_disconnected", &d->id, NULL, status, "why=\"%s\"", why);
+        weir_actor_event (p->actor, "peer_disconnected", &d->id, NULL, status, "%s", why);
     }
     rows_flush_later (p);
     links_dial_soon (p);

@@ -302,7 +302,7 @@ end_forbidden (struct peers *p)
         if (l->opened && !l->guest && !l->ended && !device_allowed (p, l->device)) {
             bool removed = was_removed (l->device);
             weir_actor_event (p->actor, "peer_refused", &l->device->id, NULL,
-                              removed ? WEIR_REMOVED : WEIR_REFUSED, "why=\"%s\"",
+                              removed ? WEIR_REMOVED : WEIR_REFUSED, "%s",
                               l->device->blocked ? "blocked" : "no longer a member");
             link_end (p, l, removed ? WEIR_REMOVED : WEIR_REFUSED, "no longer allowed", false);
         }

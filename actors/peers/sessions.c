@@ -495,8 +495,7 @@ on_bye (struct peers *p, struct link *l, const Weir__Bye *m)
     }
     l->told_bye = true;
     if (l->opened && !l->guest) {
-        weir_actor_event (p->actor, "peer_said_bye", &l->device->id, NULL, status, "why=\"%s\"",
-                          why);
+        weir_actor_event (p->actor, "peer_said_bye", &l->device->id, NULL, status, "%s", why);
     }
     link_end (p, l, status, why[0] != '\0' ? why : "the other side ended the session", false);
 }

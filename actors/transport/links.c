@@ -28,7 +28,7 @@ link_parts_close (zmq_msg_t *parts, int n)
 int
 link_receive (void *socket, zmq_msg_t *parts, int max)
 {
-    zmq_msg_t spare;
+    zmq_msg_t spare = { { 0 } };
     int n = 0;
     for (;;) {
         zmq_msg_t *part = n < max ? &parts[n] : &spare;
@@ -372,6 +372,7 @@ connect_dealer (struct link *l, const struct weir_link_key *key)
         return false; /* too many sockets */
     }
     listener_set_common (l->dealer);
+    listener_set_family (l->dealer, l->address);
     set_int (l->dealer, ZMQ_CONNECT_TIMEOUT, WEIR_CONNECT_MS);
     set_int (l->dealer, ZMQ_RECONNECT_IVL, -1);
     set_int (l->dealer, ZMQ_IMMEDIATE, 1);

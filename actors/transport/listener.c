@@ -33,7 +33,6 @@ listener_set_common (void *socket)
 {
     int64_t bytes_max = WEIR_WIRE_MESSAGE_BYTES_MAX;
     set_int (socket, ZMQ_LINGER, 0);
-    set_int (socket, ZMQ_IPV6, 1);
     set_int (socket, ZMQ_SNDHWM, (int) WEIR_MAILBOX_MESSAGES_MAX);
     set_int (socket, ZMQ_RCVHWM, (int) WEIR_MAILBOX_MESSAGES_MAX);
     set_int (socket, ZMQ_HEARTBEAT_IVL, (int) WEIR_HEARTBEAT_MS);
@@ -42,6 +41,16 @@ listener_set_common (void *socket)
     set_int (socket, ZMQ_HANDSHAKE_IVL, (int) WEIR_HANDSHAKE_MS);
     int rc = zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     weir_assert (rc == 0);
+}
+
+/* An IPv4 address stays one: told to others as [::ffff:...], fewer could dial it. */
+void
+listener_set_family (void *socket, const char *address)
+{
+    const char *host = strstr (address, "://");
+    host = host != NULL ? host + 3 : address;
+    bool four = strspn (host, "0123456789.*:") == strlen (host);
+    set_int (socket, ZMQ_IPV6, four ? 0 : 1);
 }
 
 /* ---- connections ---- */
@@ -387,6 +396,7 @@ listener_start (struct transport *t)
     t->bind_since_ms = t->bind_since_ms != 0 ? t->bind_since_ms : weir_actor_now_ms (t->actor);
     void *s = new_listener (t);
     t->listener = s;
+    listener_set_family (s, listen);
     if (zmq_bind (s, keeps_endpoint (t, listen) ? t->endpoint : listen) != 0) {
         int why = zmq_errno ();
         close_listener (t);

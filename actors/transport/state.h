@@ -98,6 +98,7 @@ void listener_stop (struct transport *t);
 void listener_tell_ready (struct transport *t);
 /* Options of every socket between nodes. */
 void listener_set_common (void *socket);
+void listener_set_family (void *socket, const char *address);
 /* Ends the connection of a listener's link (libzmq has no call for it). */
 void listener_cut (struct link *l);
 

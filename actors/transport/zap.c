@@ -31,10 +31,10 @@ static void
 judge (struct transport *t, zmq_msg_t *parts, int n)
 {
     struct weir_id key = { { 0 } };
-    struct weir_bytes mechanism = weir_bytes (NULL, 0);
     bool shaped = n == ZAP_FRAMES;
     if (shaped) {
-        mechanism = weir_bytes (zmq_msg_data (&parts[5]), zmq_msg_size (&parts[5]));
+        struct weir_bytes mechanism =
+            weir_bytes (zmq_msg_data (&parts[5]), zmq_msg_size (&parts[5]));
         shaped = weir_bytes_equal (mechanism, weir_bytes_str ("CURVE"))
                  && weir_id_from_bytes (
                         &key, weir_bytes (zmq_msg_data (&parts[6]), zmq_msg_size (&parts[6])))
