@@ -75,8 +75,15 @@ bool
 weir_bytes_is_utf8 (struct weir_bytes text)
 {
     while (text.len > 0) {
+        uint64_t eight = 0;
         uint32_t point = 0;
-        size_t n = weir_utf8_next (text, &point);
+        size_t n = 0;
+        /* Most text is ASCII: eight bytes at a time while it is. */
+        if (text.len >= sizeof eight) {
+            memcpy (&eight, text.data, sizeof eight);
+            n = (eight & 0x8080808080808080u) == 0 ? sizeof eight : 0;
+        }
+        n = n > 0 ? n : weir_utf8_next (text, &point);
         if (n == 0) {
             return false;
         }

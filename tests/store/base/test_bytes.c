@@ -68,6 +68,7 @@ test_utf8 (void **state)
         assert_int_equal (point, n > 0 ? rows[i].first : 77);
     }
     assert_false (weir_bytes_is_utf8 (weir_bytes_str ("good then \xff")));
+    assert_true (weir_bytes_is_utf8 (weir_bytes_str ("eight: 8, then \xc3\xa9, then eight more")));
 }
 
 static void
