@@ -223,6 +223,9 @@ join_answered (struct peers *p, struct link *l, const Weir__Joined *m)
         }
         r->direction = WEIR_SYNC_BOTH;
         r->dirty = d->dirty = true;
+        device_error (d, WEIR_OK, "");
+        d->due_ms = 0;
+        d->attempts = 0;
         j->done = true;
         link_end (p, l, WEIR_OK, "joined", false);
         rows_flush (p, joined_flushed, context);

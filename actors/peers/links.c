@@ -193,12 +193,16 @@ dial_failed (struct peers *p, struct device *d, enum weir_status status, const c
     if (status == WEIR_EXISTS || d->link != NULL) {
         return; /* another link serves */
     }
-    uint64_t delay = is_persistent (status)
+    /* After a goodbye with a reason, a closed door says nothing new. */
+    bool known = status == WEIR_NOT_REACHABLE_OR_NOT_ADMITTED && is_persistent (d->last_error);
+    uint64_t delay = known || is_persistent (status)
                          ? weir_rand_jitter (weir_actor_rand (p->actor), PERSISTENT_DELAY_MS, 25)
                          : link_backoff (p, d->attempts);
     d->attempts++;
     d->due_ms = now + delay;
-    device_error (d, status, why);
+    if (!known) {
+        device_error (d, status, why);
+    }
     if (d->dirty) {
         rows_flush_later (p);
     }

@@ -177,17 +177,30 @@ struct row {
 
 struct table {
     struct weir_envelope request;
+    bool waited; /* answers SYNC_WAIT, at its deadline */
     size_t waiting;
     size_t n;
     struct row *rows;
 };
 
 static void
+put_counters (struct peers *p, Weir__SyncStatus *m)
+{
+    struct weir_sync_counters counters;
+    weir_sync_counters (p->sync, &counters);
+    m->has_messages_in = m->has_messages_out = m->has_ladders = m->has_bursts = true;
+    m->messages_in = counters.messages_in;
+    m->messages_out = counters.messages_out;
+    m->ladders = counters.ladders;
+    m->bursts = counters.bursts;
+}
+
+static void
 table_done (struct peers *p, struct table *table)
 {
     struct weir_arena *arena = weir_arena_new (4u * WEIR_UNPACK_BYTES_MAX);
-    struct weir_sync_counters counters;
     Weir__SyncStatus m = WEIR__SYNC_STATUS__INIT;
+    Weir__SyncWaited waited = WEIR__SYNC_WAITED__INIT;
     m.pairs = weir_arena_array (arena, table->n + 1, sizeof *m.pairs);
     m.has_enabled = m.has_waiting = m.has_parked = true;
     m.enabled = weir_actor_settings (p->actor)->enabled;
@@ -206,13 +219,15 @@ table_done (struct peers *p, struct table *table)
             m.pairs[m.n_pairs++] = pair;
         }
     }
-    weir_sync_counters (p->sync, &counters);
-    m.has_messages_in = m.has_messages_out = m.has_ladders = m.has_bursts = true;
-    m.messages_in = counters.messages_in;
-    m.messages_out = counters.messages_out;
-    m.ladders = counters.ladders;
-    m.bursts = counters.bursts;
-    verb_answer (p, &table->request, &m.base);
+    if (table->waited) {
+        waited.has_synced = true;
+        waited.waiting_for = m.pairs;
+        waited.n_waiting_for = m.n_pairs;
+        verb_answer (p, &table->request, &waited.base);
+    } else {
+        put_counters (p, &m);
+        verb_answer (p, &table->request, &m.base);
+    }
     weir_arena_destroy (&arena);
     free (table->rows);
     free (table);
@@ -230,6 +245,28 @@ row_known (struct peers *p, void *context, bool known, uint64_t entries, uint64_
     }
 }
 
+/* Answers with these relationships, once their lag is known. */
+static void
+answer_table (struct peers *p, const struct weir_envelope *request, struct relation **relations,
+              size_t n, bool waited)
+{
+    struct table *table = weir_alloc (sizeof *table);
+    table->request = *request;
+    table->waited = waited;
+    table->rows = weir_alloc ((n + 1) * sizeof *table->rows);
+    table->n = n;
+    table->waiting = n + 1;
+    for (size_t i = 0; i < n; i++) {
+        table->rows[i] = (struct row){ .table = table,
+                                       .device = relations[i]->device->id,
+                                       .db = relations[i]->db };
+        known_lag (p, relations[i], row_known, &table->rows[i]);
+    }
+    if (--table->waiting == 0) {
+        table_done (p, table);
+    }
+}
+
 void
 verb_sync_status (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
@@ -243,21 +280,8 @@ verb_sync_status (void *state, struct weir_actor *actor, const struct weir_messa
         return;
     }
     struct relation **relations = collect (p, &scope, &n);
-    struct table *table = weir_alloc (sizeof *table);
-    table->request = message->envelope;
-    table->rows = weir_alloc ((n + 1) * sizeof *table->rows);
-    table->n = n;
-    table->waiting = n + 1;
-    for (size_t i = 0; i < n; i++) {
-        table->rows[i] = (struct row){ .table = table,
-                                       .device = relations[i]->device->id,
-                                       .db = relations[i]->db };
-        known_lag (p, relations[i], row_known, &table->rows[i]);
-    }
+    answer_table (p, &message->envelope, relations, n, false);
     free (relations);
-    if (--table->waiting == 0) {
-        table_done (p, table);
-    }
 }
 
 /* ---- now ---- */
@@ -373,23 +397,22 @@ all_equal (struct peers *p, const struct scope *scope)
 static void
 wait_answer (struct peers *p, struct wait *w, bool synced)
 {
-    struct weir_arena *arena = weir_arena_new (4u * WEIR_UNPACK_BYTES_MAX);
-    Weir__SyncWaited m = WEIR__SYNC_WAITED__INIT;
     size_t n = 0;
+    size_t late = 0;
     struct relation **relations = collect (p, &w->scope, &n);
-    m.has_synced = true;
-    m.synced = synced;
-    m.waiting_for = weir_arena_array (arena, n + 1, sizeof *m.waiting_for);
-    for (size_t i = 0; !synced && m.waiting_for != NULL && i < n; i++) {
-        Weir__Pair *pair =
-            is_equal (p, relations[i], NULL) ? NULL : verb_pair (p, relations[i], arena);
-        if (pair != NULL) {
-            m.waiting_for[m.n_waiting_for++] = pair;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_equal (p, relations[i], NULL)) {
+            relations[late++] = relations[i];
         }
     }
+    if (synced) {
+        Weir__SyncWaited m = WEIR__SYNC_WAITED__INIT;
+        m.has_synced = m.synced = true;
+        verb_answer (p, &w->request, &m.base);
+    } else {
+        answer_table (p, &w->request, relations, late, true);
+    }
     free (relations);
-    verb_answer (p, &w->request, &m.base);
-    weir_arena_destroy (&arena);
     wait_drop (p, w);
 }
 
