@@ -2,7 +2,8 @@
 
 #include "bins/bench/main.h"
 
-int main (int argc, char **argv)
+int
+main (int argc, char **argv)
 {
     return bench_main (argc, argv);
 }

@@ -138,10 +138,14 @@ init_supervisor (struct weir_broker *b, uint64_t seed)
 {
     const struct weir_settings_values *v = &b->settings;
     const struct weir_supervisor_config config = {
-        .start_ms = v->start_ms, .stop_ms = v->stop_ms,
-        .stopped_kill_ms = WEIR_STOPPED_KILL_MS, .late_ms = LATE_MS,
-        .restart = { .limit = v->restart_limit, .window_ms = v->restart_window_s * 1000u,
-                     .backoff_ms_min = WEIR_BACKOFF_MS_MIN, .backoff_ms_max = v->backoff_ms_max,
+        .start_ms = v->start_ms,
+        .stop_ms = v->stop_ms,
+        .stopped_kill_ms = WEIR_STOPPED_KILL_MS,
+        .late_ms = LATE_MS,
+        .restart = { .limit = v->restart_limit,
+                     .window_ms = v->restart_window_s * 1000u,
+                     .backoff_ms_min = WEIR_BACKOFF_MS_MIN,
+                     .backoff_ms_max = v->backoff_ms_max,
                      .reset_ms = WEIR_READY_RESET_MS },
     };
     weir_supervisor_init (&b->supervisor, &config, seed);

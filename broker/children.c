@@ -163,8 +163,8 @@ spawn (struct weir_broker *b, size_t child)
     slot->vitals_turns = slot->vitals_received = slot->vitals_sent = slot->vitals_busy = 0;
     slot->vitals_bad = slot->vitals_rss = 0;
     draw_identity (&slot->mailbox);
-    if (weir_spawn (&slot->process, &b->spawner, slot->program, slot->name, &slot->mailbox, &e) !=
-        WEIR_OK) {
+    if (weir_spawn (&slot->process, &b->spawner, slot->program, slot->name, &slot->mailbox, &e)
+        != WEIR_OK) {
         weir_log_put (&b->log, WEIR_LOG_ERROR, "spawn_failed", "name=%s what=\"%s\"", slot->name,
                       e.what);
         weir_children_event (b, child, WEIR_CHILD_EXITED, SPAWN_FAILED);
@@ -213,18 +213,32 @@ static void
 act (struct weir_broker *b, enum weir_supervise_what what, size_t child)
 {
     switch (what) {
-    case WEIR_DO_SPAWN: spawn (b, child); break;
-    case WEIR_DO_STOP: ask_to_stop (b, child); break;
-    case WEIR_DO_KILL: kill_child (b, child); break;
-    case WEIR_DO_UP: up (b, child); break;
-    case WEIR_DO_DOWN: down (b, child, false); break;
+    case WEIR_DO_SPAWN:
+        spawn (b, child);
+        break;
+    case WEIR_DO_STOP:
+        ask_to_stop (b, child);
+        break;
+    case WEIR_DO_KILL:
+        kill_child (b, child);
+        break;
+    case WEIR_DO_UP:
+        up (b, child);
+        break;
+    case WEIR_DO_DOWN:
+        down (b, child, false);
+        break;
     case WEIR_DO_FAILED:
         weir_control_note (b, "actor_failed", WEIR_ESCALATED, "%s exit=%d", b->slots[child].name,
                            b->supervisor.children[child].last_exit);
         down (b, child, true);
         break;
-    case WEIR_DO_READY: bundle_ready (b); break;
-    case WEIR_DO_END: b->ended = true; break;
+    case WEIR_DO_READY:
+        bundle_ready (b);
+        break;
+    case WEIR_DO_END:
+        b->ended = true;
+        break;
     }
 }
 
@@ -303,8 +317,8 @@ static void
 reap_strangers (struct weir_broker *b)
 {
     siginfo_t info = { 0 };
-    while (getpid () == 1 && waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid != 0) {
+    while (getpid () == 1 && waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0
+           && info.si_pid != 0) {
         for (size_t i = 0; i < b->supervisor.count; i++) {
             if (b->slots[i].running && b->slots[i].process.pid == info.si_pid) {
                 return; /* its end is read in the next turn */
@@ -338,8 +352,8 @@ weir_children_ping (struct weir_broker *b)
     b->pinged_ms = b->now_ms;
     for (size_t i = 0; i < b->supervisor.count; i++) {
         struct weir_slot *slot = &b->slots[i];
-        if (slot->running && slot->life_heard &&
-            weir_router_tell (b, slot, WEIR_KIND_PING, NULL) != WEIR_OK) {
+        if (slot->running && slot->life_heard
+            && weir_router_tell (b, slot, WEIR_KIND_PING, NULL) != WEIR_OK) {
             b->dropped++;
         }
     }
@@ -389,8 +403,8 @@ weir_children_letter (struct weir_broker *b, struct weir_letter *letter, bool on
     }
     weir_arena_reset (b->arena);
     if (weir_meta_get (&meta, b->arena, letter->kind, false,
-                       weir_bytes (zmq_msg_data (&letter->meta),
-                                   zmq_msg_size (&letter->meta))) != WEIR_OK) {
+                       weir_bytes (zmq_msg_data (&letter->meta), zmq_msg_size (&letter->meta)))
+        != WEIR_OK) {
         b->dropped++;
         return;
     }
@@ -399,8 +413,8 @@ weir_children_letter (struct weir_broker *b, struct weir_letter *letter, bool on
     } else if (letter->kind->number == WEIR_KIND_PONG) {
         pong (b, letter->from, (const Weir__ActorVitals *) meta);
     } else if (letter->kind->number == WEIR_KIND_EVENT) {
-        (void) weir_events_add (&b->events, b->slots[letter->from].name,
-                                (const Weir__Event *) meta, weir_unix_ms ());
+        (void) weir_events_add (&b->events, b->slots[letter->from].name, (const Weir__Event *) meta,
+                                weir_unix_ms ());
     } else {
         b->dropped++;
     }

@@ -32,8 +32,8 @@ fail (struct weir_broker *b, const struct weir_envelope *request, size_t child,
 static bool
 may_come (const struct weir_broker *b, size_t child)
 {
-    return child != WEIR_NOBODY && !b->supervisor.stopping &&
-           b->supervisor.children[child].state != WEIR_CHILD_FAILED;
+    return child != WEIR_NOBODY && !b->supervisor.stopping
+           && b->supervisor.children[child].state != WEIR_CHILD_FAILED;
 }
 
 void
@@ -66,8 +66,8 @@ weir_clients_request (struct weir_broker *b, struct weir_letter *letter, size_t 
         return;
     }
     envelope->to = b->slots[child].mailbox;
-    enum weir_status status = weir_router_deliver (b, child, envelope, &letter->meta,
-                                                   &letter->body);
+    enum weir_status status =
+        weir_router_deliver (b, child, envelope, &letter->meta, &letter->body);
     if (status == WEIR_OK) {
         item->deliveries++;
         return;

@@ -39,8 +39,7 @@ static void
 remove_follower (struct weir_broker *b, size_t i)
 {
     b->n_followers--;
-    memmove (&b->followers[i], &b->followers[i + 1],
-             (b->n_followers - i) * sizeof b->followers[0]);
+    memmove (&b->followers[i], &b->followers[i + 1], (b->n_followers - i) * sizeof b->followers[0]);
 }
 
 static enum weir_status
@@ -95,9 +94,8 @@ stop_stream (struct weir_broker *b, const struct weir_envelope *request, uint64_
     enum weir_status status = WEIR_NOT_FOUND;
     for (size_t i = 0; i < b->n_followers && status != WEIR_OK; i++) {
         struct weir_follower *f = &b->followers[i];
-        if (f->request.request == stream &&
-            weir_mailbox_equal (&f->request.from, &request->from)) {
-            status = end_follower (b, f);
+        if (f->request.request == stream && weir_mailbox_equal (&f->request.from, &request->from)) {
+            (void) end_follower (b, f);
             remove_follower (b, i);
             status = WEIR_OK;
         }
@@ -163,8 +161,8 @@ set_log_level (struct weir_broker *b, const Weir__LogLevel *ask, struct weir_err
 {
     char level[16];
     enum weir_log_level parsed = WEIR_LOG_INFO;
-    if (weir_field_get_text (level, sizeof level - 1, ask->has_level, ask->level) != WEIR_OK ||
-        !weir_log_level_parse (&parsed, level)) {
+    if (weir_field_get_text (level, sizeof level - 1, ask->has_level, ask->level) != WEIR_OK
+        || !weir_log_level_parse (&parsed, level)) {
         return weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
                                "a log level is error, warn, info or debug");
     }
@@ -208,9 +206,9 @@ weir_control_take (struct weir_broker *b, struct weir_letter *letter)
     ProtobufCMessage *meta = NULL;
     struct weir_error e = { 0 };
     weir_arena_reset (b->arena);
-    enum weir_status status = weir_meta_get (&meta, b->arena, letter->kind, false,
-                                             weir_bytes (zmq_msg_data (&letter->meta),
-                                                         zmq_msg_size (&letter->meta)));
+    enum weir_status status =
+        weir_meta_get (&meta, b->arena, letter->kind, false,
+                       weir_bytes (zmq_msg_data (&letter->meta), zmq_msg_size (&letter->meta)));
     if (status != WEIR_OK) {
         b->dropped++;
         weir_router_fail (b, request, status, NULL);

@@ -23,9 +23,9 @@ struct weir_held_item {
     size_t child;                  /* whose it is */
     zmq_msg_t meta, body;          /* shares the bytes on their way; empty unless `kept` */
     size_t bytes;
-    bool kept;                     /* may be sent again */
-    bool parked;                   /* waits for the child */
-    bool begun;                    /* has answered with MORE */
+    bool kept;   /* may be sent again */
+    bool parked; /* waits for the child */
+    bool begun;  /* has answered with MORE */
     unsigned deliveries;
     uint64_t until_ms;
 };

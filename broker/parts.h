@@ -25,14 +25,14 @@ struct weir_slot {
     char program[64];
     unsigned role;
     struct weir_process process;
-    bool running;                  /* `process` is one */
+    bool running;                   /* `process` is one */
     struct weir_mailbox_id mailbox; /* of this incarnation */
     bool life_heard, mailbox_heard; /* libzmq has a way to it */
     bool said_ready;
-    bool up;                       /* the others were told */
+    bool up; /* the others were told */
     uint64_t epoch;
     uint64_t vitals_turns, vitals_received, vitals_sent, vitals_busy, vitals_bad, vitals_rss;
-    uint64_t delivered;            /* messages put into its mailbox */
+    uint64_t delivered; /* messages put into its mailbox */
 };
 
 struct weir_follower { /* of the events */

@@ -26,8 +26,8 @@ void weir_restart_init (struct weir_restart *r, const struct weir_restart_config
 void weir_restart_fini (struct weir_restart *r);
 
 /* A child died that had been ready for `ready_ms` (0: it never was). Returns true with the time
- * to wait in *wait_ms: doubling from the least to the most, +-20 % within these, from the least again
- * after a life that was no early death. false: give up. */
+ * to wait in *wait_ms: doubling from the least to the most, +-20 % within these, from the least
+ * again after a life that was no early death. false: give up. */
 bool weir_restart_died (struct weir_restart *r, uint64_t now_ms, uint64_t ready_ms,
                         struct weir_rand *rand, uint64_t *wait_ms);
 /* Somebody started it by hand: forget the past. */

@@ -115,8 +115,8 @@ give_up (struct turn *t)
     enter (t, WEIR_CHILD_FAILED);
     act (t, WEIR_DO_FAILED);
     if (t->child->critical) {
-        bool speaks = code >= weir_status_exit (WEIR_CANNOT_CREATE) &&
-                      code <= weir_status_exit (WEIR_NEWER_LAYOUT);
+        bool speaks = code >= weir_status_exit (WEIR_CANNOT_CREATE)
+                      && code <= weir_status_exit (WEIR_NEWER_LAYOUT);
         weir_supervisor_stop (t->s, speaks ? code : weir_status_exit (WEIR_ESCALATED), t->now_ms,
                               t->out);
     }
@@ -187,6 +187,7 @@ ended_by_kill (struct turn *t)
 
 typedef void (cell_fn) (struct turn *t);
 
+/* clang-format off */
 static cell_fn *const table[WEIR_CHILD_STATES][WEIR_CHILD_EVENTS] = {
     /*                            START    SAYS_READY    EXITED         OVERDUE     STOP         RESTART */
     [WEIR_CHILD_WAITING]      = { spawn,   ignore,       ignore,        ignore,     rest,        ignore },
@@ -198,6 +199,7 @@ static cell_fn *const table[WEIR_CHILD_STATES][WEIR_CHILD_EVENTS] = {
     [WEIR_CHILD_FAILED]       = { ignore,  ignore,       ignore,        ignore,     rest,        spawn_anew },
     [WEIR_CHILD_STOPPED]      = { ignore,  ignore,       ignore,        ignore,     ignore,      ignore },
 };
+/* clang-format on */
 
 /* ---- the bundle ---- */
 
@@ -234,8 +236,8 @@ stage_is_down (const struct weir_supervisor *s, unsigned stage)
 }
 
 static void
-for_stage (struct weir_supervisor *s, unsigned stage, enum weir_child_event event,
-           uint64_t now_ms, struct weir_supervise_actions *out)
+for_stage (struct weir_supervisor *s, unsigned stage, enum weir_child_event event, uint64_t now_ms,
+           struct weir_supervise_actions *out)
 {
     for (size_t i = 0; i < s->count; i++) {
         if (s->children[i].stage == stage) {
@@ -468,6 +470,6 @@ weir_child_state_name (enum weir_child_state state)
 bool
 weir_child_alive (enum weir_child_state state)
 {
-    return state == WEIR_CHILD_STARTING || state == WEIR_CHILD_READY ||
-           state == WEIR_CHILD_STOPPING || state == WEIR_CHILD_KILLING;
+    return state == WEIR_CHILD_STARTING || state == WEIR_CHILD_READY || state == WEIR_CHILD_STOPPING
+           || state == WEIR_CHILD_KILLING;
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -29,6 +30,15 @@ struct arguments {
     const char *name, *data, *run;
     int life_fd, ready_fd, identity_fd;
 };
+
+/* What is no fd beyond the standard three is -1. */
+static int
+fd_of (const char *text)
+{
+    char *end = NULL;
+    long fd = strtol (text, &end, 10);
+    return end != text && *end == '\0' && fd > 2 && fd <= INT_MAX ? (int) fd : -1;
+}
 
 static bool
 parse_arguments (struct arguments *a, int argc, char **argv)
@@ -57,13 +67,13 @@ parse_arguments (struct arguments *a, int argc, char **argv)
             a->run = optarg;
             break;
         case 'l':
-            a->life_fd = atoi (optarg);
+            a->life_fd = fd_of (optarg);
             break;
         case 'y':
-            a->ready_fd = atoi (optarg);
+            a->ready_fd = fd_of (optarg);
             break;
         case 'i':
-            a->identity_fd = atoi (optarg);
+            a->identity_fd = fd_of (optarg);
             break;
         default:
             return false;

@@ -51,7 +51,8 @@ struct weir_actor_def {
     void (*after_turn) (void *state, struct weir_actor *actor);
 };
 
-/* main () of an actor's program: parses the arguments the broker gives (above), connects, runs until stop or the broker's death, returns the exit code. */
+/* main () of an actor's program: parses the arguments the broker gives (above), connects, runs
+ * until stop or the broker's death, returns the exit code. */
 int weir_actor_run (const struct weir_actor_def *def, int argc, char **argv);
 
 /* ---- sending; never blocks: a full mailbox or an absent partner is a status ---- */

@@ -110,7 +110,7 @@ static enum weir_status
 refuse_key (const char *where, const char *key, struct weir_error *e)
 {
     size_t best = SIZE_MAX;
-    const char *likely = NULL;
+    const char *likely = "";
     for (size_t i = 0; i < SETTINGS; i++) {
         size_t d = distance (key, settings[i].key);
         if (d < best) {

@@ -230,6 +230,7 @@ store_card_sign (void *state, struct weir_actor *actor, const struct weir_messag
     bool held = weir_repo_state_get (s->repo, CARD_ROW, &row) == WEIR_OK
                 && weir_card_get (&old, weir_buf_bytes (&row)) == WEIR_OK;
     card.counter = old.counter;
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
     if (!held || memcmp (&card, &old, sizeof card) != 0
         || (ask->has_at_least && ask->at_least > old.counter)) {
         uint64_t seen = ask->has_at_least ? ask->at_least : 0;

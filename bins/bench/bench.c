@@ -7,28 +7,32 @@
 
 #include "bins/bench/turns.h"
 
-void bench_print (struct bench *b, json_t *result)
+void
+bench_print (struct bench *b, json_t *result)
 {
     json_dumpf (result, stdout, b->json ? JSON_COMPACT : JSON_INDENT (2) | JSON_REAL_PRECISION (6));
     putchar ('\n');
     json_decref (result);
 }
 
-static int compare_u64 (const void *a, const void *b)
+static int
+compare_u64 (const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *) a;
     uint64_t y = *(const uint64_t *) b;
     return x < y ? -1 : x > y;
 }
 
-static double percentile_ms (uint64_t *us, size_t n, double p)
+static double
+percentile_ms (uint64_t *us, size_t n, double p)
 {
     qsort (us, n, sizeof *us, compare_u64);
     size_t i = (size_t) (p * (double) (n - 1));
     return (double) us[i] / 1000.0;
 }
 
-static void set_one (struct bench_node *n, const char *db, uint64_t i, const char *value)
+static void
+set_one (struct bench_node *n, const char *db, uint64_t i, const char *value)
 {
     Weir__DocWrite ask = WEIR__DOC_WRITE__INIT;
     struct weir_client_answer answer;
@@ -45,7 +49,8 @@ static void set_one (struct bench_node *n, const char *db, uint64_t i, const cha
 
 /* ---- commit ---- */
 
-void bench_commit (struct bench *b)
+void
+bench_commit (struct bench *b)
 {
     struct bench_node n;
     char db[WEIR_ID_TEXT + 1];
@@ -82,7 +87,8 @@ void bench_commit (struct bench *b)
 
 /* Two nodes in step; one's transport is stopped, the other writes, then the clock runs from the
  * transport's start (dialling and handshake included) until all is durable on both. */
-static void sync_catch_up (struct bench *b, uint64_t entries)
+static void
+sync_catch_up (struct bench *b, uint64_t entries)
 {
     struct bench_node a;
     struct bench_node c;
@@ -115,7 +121,8 @@ static void sync_catch_up (struct bench *b, uint64_t entries)
 }
 
 /* Two authors by turns, every entry building on the other's last; a third node clones. */
-static void sync_turns (struct bench *b, uint64_t entries)
+static void
+sync_turns (struct bench *b, uint64_t entries)
 {
     struct bench_node a;
     struct bench_node c;
@@ -141,7 +148,8 @@ static void sync_turns (struct bench *b, uint64_t entries)
                                "wire_bytes_per_entry", (double) moved / (double) want));
 }
 
-void bench_sync (struct bench *b)
+void
+bench_sync (struct bench *b)
 {
     if (b->turns) {
         sync_turns (b, b->entries > 0 ? b->entries : 20000);
@@ -154,8 +162,8 @@ void bench_sync (struct bench *b)
 
 /* From before the commit is sent on one node until the other's feed shows it: sealed and durable
  * here, sent, verified, applied and durable there. */
-static uint64_t one_way (struct bench_node *a, struct bench_node *c, const char *db, uint64_t i,
-                         char token[64])
+static uint64_t
+one_way (struct bench_node *a, struct bench_node *c, const char *db, uint64_t i, char token[64])
 {
     Weir__DbWatch watch = WEIR__DB_WATCH__INIT;
     struct weir_client_answer answer;
@@ -186,7 +194,8 @@ static uint64_t one_way (struct bench_node *a, struct bench_node *c, const char 
     return us;
 }
 
-void bench_live (struct bench *b)
+void
+bench_live (struct bench *b)
 {
     struct bench_node a;
     struct bench_node c;
@@ -224,7 +233,8 @@ void bench_live (struct bench *b)
 
 /* ---- idle ---- */
 
-void bench_idle (struct bench *b)
+void
+bench_idle (struct bench *b)
 {
     struct bench_node n;
     char db[WEIR_ID_TEXT + 1];

@@ -13,9 +13,9 @@
 
 struct bench {
     bool json;
-    bool keep;          /* leave the data where they are */
-    uint64_t entries;   /* 0: the bench's default */
-    uint64_t payload;   /* bytes of a value */
+    bool keep;        /* leave the data where they are */
+    uint64_t entries; /* 0: the bench's default */
+    uint64_t payload; /* bytes of a value */
     uint64_t peers;
     uint64_t samples;
     bool turns;

@@ -22,7 +22,8 @@ static const struct {
 };
 #define BENCHES (sizeof benches / sizeof *benches)
 
-static int usage (FILE *out, int code)
+static int
+usage (FILE *out, int code)
 {
     fprintf (out, "usage: weir-bench NAME [--entries N] [--payload BYTES] [--samples N] [--turns]\n"
                   "                  [--peers N] [--dir DIR] [--keep] [--json]\n");
@@ -32,7 +33,8 @@ static int usage (FILE *out, int code)
     return code;
 }
 
-static uint64_t number (const char *text, uint64_t max)
+static uint64_t
+number (const char *text, uint64_t max)
 {
     char *end = NULL;
     errno = 0;
@@ -43,7 +45,8 @@ static uint64_t number (const char *text, uint64_t max)
     return value;
 }
 
-static void find_programs (struct bench *b)
+static void
+find_programs (struct bench *b)
 {
     const char *libexec = getenv ("WEIR_LIBEXEC");
     if (libexec != NULL && libexec[0] != '\0') {
@@ -58,28 +61,48 @@ static void find_programs (struct bench *b)
     }
 }
 
-int bench_main (int argc, char **argv)
+int
+bench_main (int argc, char **argv)
 {
-    static const struct option flags[]
-        = { { "entries", required_argument, NULL, 'e' }, { "payload", required_argument, NULL, 'p' },
-            { "samples", required_argument, NULL, 's' }, { "peers", required_argument, NULL, 'n' },
-            { "dir", required_argument, NULL, 'd' },     { "turns", no_argument, NULL, 't' },
-            { "keep", no_argument, NULL, 'k' },          { "json", no_argument, NULL, 'j' },
-            { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 } };
+    static const struct option flags[] = {
+        { "entries", required_argument, NULL, 'e' }, { "payload", required_argument, NULL, 'p' },
+        { "samples", required_argument, NULL, 's' }, { "peers", required_argument, NULL, 'n' },
+        { "dir", required_argument, NULL, 'd' },     { "turns", no_argument, NULL, 't' },
+        { "keep", no_argument, NULL, 'k' },          { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 }
+    };
     struct bench b = { .payload = 100, .peers = 100 };
     int c;
     while ((c = getopt_long (argc, argv, "h", flags, NULL)) != -1) {
         switch (c) {
-        case 'e': b.entries = number (optarg, 100000000); break;
-        case 'p': b.payload = number (optarg, 100000); break;
-        case 's': b.samples = number (optarg, 1000000); break;
-        case 'n': b.peers = number (optarg, 1000); break;
-        case 'd': b.dir = optarg; break;
-        case 't': b.turns = true; break;
-        case 'k': b.keep = true; break;
-        case 'j': b.json = true; break;
-        case 'h': return usage (stdout, 0);
-        default: return usage (stderr, 2);
+        case 'e':
+            b.entries = number (optarg, 100000000);
+            break;
+        case 'p':
+            b.payload = number (optarg, 100000);
+            break;
+        case 's':
+            b.samples = number (optarg, 1000000);
+            break;
+        case 'n':
+            b.peers = number (optarg, 1000);
+            break;
+        case 'd':
+            b.dir = optarg;
+            break;
+        case 't':
+            b.turns = true;
+            break;
+        case 'k':
+            b.keep = true;
+            break;
+        case 'j':
+            b.json = true;
+            break;
+        case 'h':
+            return usage (stdout, 0);
+        default:
+            return usage (stderr, 2);
         }
     }
     for (size_t i = 0; optind + 1 == argc && i < BENCHES; i++) {

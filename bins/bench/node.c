@@ -26,7 +26,8 @@ extern char **environ;
 /* What must not outlive the bench, however it ends. */
 static pid_t running[NODES_MAX];
 
-void bench_die (const char *format, ...)
+void
+bench_die (const char *format, ...)
 {
     va_list args;
     fputs ("weir-bench: ", stderr);
@@ -43,7 +44,8 @@ void bench_die (const char *format, ...)
     exit (1);
 }
 
-uint64_t bench_now_us (void)
+uint64_t
+bench_now_us (void)
 {
     struct timespec t;
     clock_gettime (CLOCK_MONOTONIC, &t);
@@ -52,8 +54,8 @@ uint64_t bench_now_us (void)
 
 /* ---- processes ---- */
 
-static pid_t spawn (const struct bench *b, const char *name, char *const argv[], const char *log,
-                    int keep_fd)
+static pid_t
+spawn (const struct bench *b, const char *name, char *const argv[], const char *log, int keep_fd)
 {
     char program[512];
     pid_t pid = -1;
@@ -75,8 +77,9 @@ static pid_t spawn (const struct bench *b, const char *name, char *const argv[],
     return pid;
 }
 
-void bench_node_init (struct bench *b, struct bench_node *n, const char *name, const char *role,
-                      const char *listen)
+void
+bench_node_init (struct bench *b, struct bench_node *n, const char *name, const char *role,
+                 const char *listen)
 {
     char log[512];
     struct weir_error e = { 0 };
@@ -84,9 +87,17 @@ void bench_node_init (struct bench *b, struct bench_node *n, const char *name, c
     *n = (struct bench_node){ 0 };
     snprintf (n->data, sizeof n->data, "%s/%s", b->root, name);
     snprintf (log, sizeof log, "%s/%s.log", b->root, name);
-    char *argv[] = { "weir-store", "init",   "--data", n->data, "--name",
-                     (char *) (uintptr_t) name, "--role", (char *) (uintptr_t) role,
-                     listen != NULL ? "--listen" : NULL, (char *) (uintptr_t) listen, NULL };
+    char *argv[] = { "weir-store",
+                     "init",
+                     "--data",
+                     n->data,
+                     "--name",
+                     (char *) (uintptr_t) name,
+                     "--role",
+                     (char *) (uintptr_t) role,
+                     listen != NULL ? "--listen" : NULL,
+                     (char *) (uintptr_t) listen,
+                     NULL };
     pid_t pid = spawn (b, "weir-store", argv, log, -1);
     int status = 0;
     if (waitpid (pid, &status, 0) != pid || status != 0) {
@@ -98,7 +109,8 @@ void bench_node_init (struct bench *b, struct bench_node *n, const char *name, c
     }
 }
 
-void bench_node_start (struct bench *b, struct bench_node *n)
+void
+bench_node_start (struct bench *b, struct bench_node *n)
 {
     char log[512];
     int ends[2];
@@ -127,7 +139,8 @@ void bench_node_start (struct bench *b, struct bench_node *n)
     }
 }
 
-void bench_node_stop (struct bench_node *n)
+void
+bench_node_stop (struct bench_node *n)
 {
     weir_client_close (&n->client);
     if (n->pid > 0) {
@@ -140,7 +153,8 @@ void bench_node_stop (struct bench_node *n)
     }
 }
 
-static int remove_one (const char *path, const struct stat *st, int flag, struct FTW *ftw)
+static int
+remove_one (const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
     (void) st;
     (void) flag;
@@ -148,7 +162,8 @@ static int remove_one (const char *path, const struct stat *st, int flag, struct
     return remove (path);
 }
 
-void bench_remove (struct bench *b)
+void
+bench_remove (struct bench *b)
 {
     if (!b->keep) {
         nftw (b->root, remove_one, 32, FTW_DEPTH | FTW_PHYS);
@@ -159,8 +174,9 @@ void bench_remove (struct bench *b)
 
 /* ---- asking ---- */
 
-void bench_call (struct bench_node *n, uint16_t kind, const ProtobufCMessage *meta,
-                 struct weir_bytes body, uint32_t ms, struct weir_client_answer *answer)
+void
+bench_call (struct bench_node *n, uint16_t kind, const ProtobufCMessage *meta,
+            struct weir_bytes body, uint32_t ms, struct weir_client_answer *answer)
 {
     struct weir_error e = { 0 };
     enum weir_status status = weir_client_call (n->client, kind, meta, body, ms, answer, &e);
@@ -169,7 +185,8 @@ void bench_call (struct bench_node *n, uint16_t kind, const ProtobufCMessage *me
     }
 }
 
-void bench_create_db (struct bench_node *n, const char *name, char id[WEIR_ID_TEXT + 1])
+void
+bench_create_db (struct bench_node *n, const char *name, char id[WEIR_ID_TEXT + 1])
 {
     Weir__DbCreate ask = WEIR__DB_CREATE__INIT;
     struct weir_client_answer answer;
@@ -185,7 +202,8 @@ void bench_create_db (struct bench_node *n, const char *name, char id[WEIR_ID_TE
     weir_client_answer_fini (&answer);
 }
 
-static bool joined (struct bench_node *n, const char *db)
+static bool
+joined (struct bench_node *n, const char *db)
 {
     Weir__DbName ask = WEIR__DB_NAME__INIT;
     struct weir_client_answer answer;
@@ -198,13 +216,15 @@ static bool joined (struct bench_node *n, const char *db)
     return is;
 }
 
-static void pause_us (long us)
+static void
+pause_us (long us)
 {
     struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
     nanosleep (&t, NULL);
 }
 
-void bench_join (struct bench_node *from, struct bench_node *to, const char *db)
+void
+bench_join (struct bench_node *from, struct bench_node *to, const char *db)
 {
     Weir__DbShare share = WEIR__DB_SHARE__INIT;
     Weir__Ticket ticket = WEIR__TICKET__INIT;
@@ -228,7 +248,8 @@ void bench_join (struct bench_node *from, struct bench_node *to, const char *db)
     }
 }
 
-uint64_t bench_entries (struct bench_node *n, const char *db)
+uint64_t
+bench_entries (struct bench_node *n, const char *db)
 {
     Weir__DbName ask = WEIR__DB_NAME__INIT;
     struct weir_client_answer answer;
@@ -241,7 +262,8 @@ uint64_t bench_entries (struct bench_node *n, const char *db)
     return entries;
 }
 
-void bench_wait_entries (struct bench_node *n, const char *db, uint64_t entries, uint32_t ms)
+void
+bench_wait_entries (struct bench_node *n, const char *db, uint64_t entries, uint32_t ms)
 {
     uint64_t until = bench_now_us () + (uint64_t) ms * 1000u;
     uint64_t held = 0;
@@ -254,7 +276,8 @@ void bench_wait_entries (struct bench_node *n, const char *db, uint64_t entries,
     }
 }
 
-void bench_wait_synced (struct bench_node *n, const char *db, uint32_t ms)
+void
+bench_wait_synced (struct bench_node *n, const char *db, uint32_t ms)
 {
     Weir__SyncWait ask = WEIR__SYNC_WAIT__INIT;
     struct weir_client_answer answer;
@@ -269,7 +292,8 @@ void bench_wait_synced (struct bench_node *n, const char *db, uint32_t ms)
     }
 }
 
-uint64_t bench_wire_bytes (struct bench_node *n)
+uint64_t
+bench_wire_bytes (struct bench_node *n)
 {
     struct weir_client_answer answer;
     uint64_t bytes = 0;
@@ -282,7 +306,8 @@ uint64_t bench_wire_bytes (struct bench_node *n)
     return bytes;
 }
 
-void bench_transport (struct bench_node *n, bool running_now)
+void
+bench_transport (struct bench_node *n, bool running_now)
 {
     struct weir_client_answer answer;
     struct weir_client_answer ignored;
@@ -301,7 +326,8 @@ void bench_transport (struct bench_node *n, bool running_now)
 
 /* ---- writing ---- */
 
-static void take_applied (struct bench_node *n)
+static void
+take_applied (struct bench_node *n)
 {
     struct weir_client_answer answer;
     struct weir_error e = { 0 };
@@ -316,8 +342,8 @@ static void take_applied (struct bench_node *n)
     weir_client_answer_fini (&answer);
 }
 
-double bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t count,
-                    uint64_t payload)
+double
+bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t count, uint64_t payload)
 {
     struct weir_buf body = { 0 };
     char *value = weir_alloc (payload + 1);
@@ -360,7 +386,8 @@ double bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64
 
 /* ---- memory ---- */
 
-static uint64_t pss_of (long pid)
+static uint64_t
+pss_of (long pid)
 {
     char path[64];
     char line[256];
@@ -379,7 +406,8 @@ static uint64_t pss_of (long pid)
     return kb;
 }
 
-uint64_t bench_pss_kb (const struct bench_node *n)
+uint64_t
+bench_pss_kb (const struct bench_node *n)
 {
     struct weir_client_answer answer;
     struct weir_error e = { 0 };

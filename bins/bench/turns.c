@@ -18,23 +18,25 @@ struct side {
     struct weir_repo *repo;
 };
 
-static void need (enum weir_status status, const struct weir_error *e, const char *what)
+static void
+need (enum weir_status status, const struct weir_error *e, const char *what)
 {
     if (status != WEIR_OK) {
         bench_die ("%s: %s (%s)", what, e->what, weir_status_code (status));
     }
 }
 
-static void open_side (struct side *s)
+static void
+open_side (struct side *s)
 {
     struct weir_error e = { 0 };
-    struct weir_repo_options options
-        = { .kv = s->kv, .tips = s->tips, .identity = &s->identity };
+    struct weir_repo_options options = { .kv = s->kv, .tips = s->tips, .identity = &s->identity };
     weir_random (options.seed, sizeof options.seed);
     need (weir_repo_open (&s->repo, &options, &e), &e, "open");
 }
 
-static void settle (struct side *s)
+static void
+settle (struct side *s)
 {
     struct weir_error e = { 0 };
     uint64_t batch = weir_repo_flush (s->repo, NOW_MS);
@@ -47,8 +49,8 @@ static void settle (struct side *s)
 }
 
 /* Everything of `from`'s log behind *position, imported by `to`. */
-static void carry (struct side *from, struct side *to, const struct weir_id *db,
-                   uint64_t *position)
+static void
+carry (struct side *from, struct side *to, const struct weir_id *db, uint64_t *position)
 {
     struct weir_log_row row;
     struct weir_error e = { 0 };
@@ -71,7 +73,8 @@ static void carry (struct side *from, struct side *to, const struct weir_id *db,
     weir_buf_fini (&run);
 }
 
-static void write_one (struct side *s, const struct weir_id *db, uint64_t i, const json_t *value)
+static void
+write_one (struct side *s, const struct weir_id *db, uint64_t i, const json_t *value)
 {
     struct weir_error e = { 0 };
     struct weir_doc *doc = NULL;
@@ -90,8 +93,9 @@ static void write_one (struct side *s, const struct weir_id *db, uint64_t i, con
     weir_buf_fini (&payload);
 }
 
-void bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
-                       char db_text[WEIR_ID_TEXT + 1])
+void
+bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
+                  char db_text[WEIR_ID_TEXT + 1])
 {
     struct weir_error e = { 0 };
     struct side sides[2] = { 0 };
@@ -113,8 +117,9 @@ void bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
     open_side (&sides[0]);
     open_side (&sides[1]);
     need (weir_repo_create (sides[0].repo, "bench", NOW_MS, &db, &e), &e, "create");
-    struct weir_member_change change
-        = { .device = sides[1].identity.device, .right = WEIR_RIGHT_WRITE, .name = "second" };
+    struct weir_member_change change = { .device = sides[1].identity.device,
+                                         .right = WEIR_RIGHT_WRITE,
+                                         .name = "second" };
     need (weir_repo_change_members (sides[0].repo, &db, &change, 1, NOW_MS, &entry, &e), &e,
           "member");
     need (weir_repo_expect (sides[1].repo, &db), &e, "expect");

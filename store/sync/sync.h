@@ -34,35 +34,35 @@ enum weir_direction { WEIR_SYNC_PUSH = 1, WEIR_SYNC_PULL = 2, WEIR_SYNC_BOTH = 3
 struct weir_sync_options {
     struct weir_id device;
     enum weir_role role;
-    bool forward;                /* hub: push on what came from others */
-    bool enabled;                /* false: nothing is sent by itself */
-    uint64_t check_interval_ms;  /* jittered +-25 % */
-    uint32_t batch_size;         /* most entries in a live burst */
-    uint64_t seed;               /* jitter and transfer numbers */
+    bool forward;               /* hub: push on what came from others */
+    bool enabled;               /* false: nothing is sent by itself */
+    uint64_t check_interval_ms; /* jittered +-25 % */
+    uint32_t batch_size;        /* most entries in a live burst */
+    uint64_t seed;              /* jitter and transfer numbers */
 };
 
 /* ---- events in ---- */
 
 enum weir_sync_event_type {
-    WEIR_SYNC_SESSION_UP,     /* session, device, key (of tags), role */
-    WEIR_SYNC_SESSION_DOWN,   /* session */
-    WEIR_SYNC_SHARE,          /* device, db, direction, our digest: relationship + membership hold */
-    WEIR_SYNC_UNSHARE,        /* device, db, status (WEIR_REMOVED: it is told so when it asks) */
-    WEIR_SYNC_NOVEL,          /* db, ranges, source (zero: here), digest: synced to disk */
-    WEIR_SYNC_MESSAGE,        /* session, message: from the peer */
-    WEIR_SYNC_COMPARED,       /* ticket, status, ranges (lacks), more, unknown, rows (ours, with
+    WEIR_SYNC_SESSION_UP,   /* session, device, key (of tags), role */
+    WEIR_SYNC_SESSION_DOWN, /* session */
+    WEIR_SYNC_SHARE,        /* device, db, direction, our digest: related, and both members */
+    WEIR_SYNC_UNSHARE,      /* device, db, status (WEIR_REMOVED: it is told so when it asks) */
+    WEIR_SYNC_NOVEL,        /* db, ranges, source (zero: here), digest: synced to disk */
+    WEIR_SYNC_MESSAGE,      /* session, message: from the peer */
+    WEIR_SYNC_COMPARED,     /* ticket, status, ranges (lacks), more, unknown, rows (ours, with
                                * samples where `unknown` names the chain) */
     /* A transfer is named by session and number: the number is its sender's choice. */
-    WEIR_SYNC_OPENED,         /* session, transfer, status: our store opened it (either way) */
-    WEIR_SYNC_ACKED,          /* session, transfer, entries, their_digest (after its import; zero:
+    WEIR_SYNC_OPENED,        /* session, transfer, status: our store opened it (either way) */
+    WEIR_SYNC_ACKED,         /* session, transfer, entries, their_digest (after its import; zero:
                                * not told), idle: all sent is acked (or nothing was to send) */
-    WEIR_SYNC_ARRIVED,        /* session, transfer, entries, their_digest (told at the end of a
+    WEIR_SYNC_ARRIVED,       /* session, transfer, entries, their_digest (told at the end of a
                                * burst, else zero), digest (ours), gap (runs wait for what is
                                * missing), status (not OK: the store gave it up) */
-    WEIR_SYNC_TRANSFER_LOST,  /* session, transfer, status: the store gave it up (stall, ...) */
-    WEIR_SYNC_STORE_UP,       /* the store came (back): transfers are gone, digests follow */
-    WEIR_SYNC_CHECK,          /* db (or zero: all), device (or zero: all): compare now */
-    WEIR_SYNC_TICK            /* nothing but `now` */
+    WEIR_SYNC_TRANSFER_LOST, /* session, transfer, status: the store gave it up (stall, ...) */
+    WEIR_SYNC_STORE_UP,      /* the store came (back): transfers are gone, digests follow */
+    WEIR_SYNC_CHECK,         /* db (or zero: all), device (or zero: all): compare now */
+    WEIR_SYNC_TICK           /* nothing but `now` */
 };
 
 /* What nodes say to each other about data. The peers actor carries them as protobuf. */
@@ -126,19 +126,19 @@ struct weir_sync_event {
 /* ---- actions out ---- */
 
 enum weir_sync_action_type {
-    WEIR_SYNC_SAY,            /* session, message */
-    WEIR_SYNC_COMPARE,        /* ticket, db, rows (told; n_rows may be 0): ask the store to compare
+    WEIR_SYNC_SAY,      /* session, message */
+    WEIR_SYNC_COMPARE,  /* ticket, db, rows (told; n_rows may be 0): ask the store to compare
                                * and to give our rows: all, or those of the told chains (`only`).
                                * `ask`: nothing was told yet, only our rows are wanted */
-    WEIR_SYNC_OPEN_OUT,       /* transfer, session, device, db: our store, to send */
-    WEIR_SYNC_OPEN_IN,        /* transfer, session, device, db, credit: our store, to receive */
-    WEIR_SYNC_START,          /* transfer, session, credit: the peer accepted; the store may send */
-    WEIR_SYNC_SEND,           /* transfer, session, db, ranges, digest (ours): feed it; entries is
+    WEIR_SYNC_OPEN_OUT, /* transfer, session, device, db: our store, to send */
+    WEIR_SYNC_OPEN_IN,  /* transfer, session, device, db, credit: our store, to receive */
+    WEIR_SYNC_START,    /* transfer, session, credit: the peer accepted; the store may send */
+    WEIR_SYNC_SEND,     /* transfer, session, db, ranges, digest (ours): feed it; entries is
                                * how many; at most WEIR_RANGES_PER_MESSAGE ranges */
-    WEIR_SYNC_STOP,           /* transfer, session, out (which end): our store, forget it */
-    WEIR_SYNC_BEHIND,         /* device, db, status: an exchange failed; for the retry queue */
-    WEIR_SYNC_IN_STEP,        /* device, db, entries: both digests are equal now */
-    WEIR_SYNC_DIFFERS         /* device, db, status: said once per change: where we differ */
+    WEIR_SYNC_STOP,     /* transfer, session, out (which end): our store, forget it */
+    WEIR_SYNC_BEHIND,   /* device, db, status: an exchange failed; for the retry queue */
+    WEIR_SYNC_IN_STEP,  /* device, db, entries: both digests are equal now */
+    WEIR_SYNC_DIFFERS   /* device, db, status: said once per change: where we differ */
 };
 
 struct weir_sync_action {
@@ -152,9 +152,9 @@ struct weir_sync_action {
     uint64_t entries;
     enum weir_status status;
     struct weir_id digest;
-    bool only;                 /* COMPARE: rows of the told chains only */
-    bool ask;                  /* COMPARE: our rows only */
-    bool out;                  /* STOP: it was the sending end */
+    bool only;                        /* COMPARE: rows of the told chains only */
+    bool ask;                         /* COMPARE: our rows only */
+    bool out;                         /* STOP: it was the sending end */
     struct weir_sync_message message; /* SAY: owned by the action list */
     struct weir_ranges ranges;        /* SEND: owned by the action list */
     size_t n_rows;                    /* COMPARE: told rows, owned by the action list */
@@ -184,12 +184,12 @@ uint64_t weir_sync_next_ms (const struct weir_sync *self);
 /* ---- status, truthful (P9) ---- */
 
 enum weir_sync_phase {
-    WEIR_SYNC_ABSENT,     /* no session with the device */
-    WEIR_SYNC_IDLE,       /* shared here, and the peer has not told a digest (not shared there?) */
+    WEIR_SYNC_ABSENT, /* no session with the device */
+    WEIR_SYNC_IDLE,   /* shared here, and the peer has not told a digest (not shared there?) */
     WEIR_SYNC_COMPARING,
     WEIR_SYNC_SENDING,
     WEIR_SYNC_RECEIVING,
-    WEIR_SYNC_EQUAL,      /* the last told digest equals ours */
+    WEIR_SYNC_EQUAL, /* the last told digest equals ours */
     WEIR_SYNC_BACKING_OFF
 };
 struct weir_sync_state {
@@ -201,7 +201,7 @@ struct weir_sync_state {
     struct weir_id their_digest; /* zero: never told */
     uint64_t entries_sent;
     uint64_t entries_acked;
-    uint64_t since_ms;           /* in this phase */
+    uint64_t since_ms; /* in this phase */
     enum weir_status last_error;
 };
 /* The i-th shared pair (device, db); false past the end. */

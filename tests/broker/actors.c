@@ -256,8 +256,8 @@ peer_list (void *state, struct weir_actor *actor, const struct weir_message *mes
     char command[64];
     const Weir__PeerName *name = (const Weir__PeerName *) message->meta;
     self->asked = message->envelope;
-    if (weir_field_get_text (command, sizeof command - 1, name->has_peer, name->peer) != WEIR_OK ||
-        obey_end (actor, command)) {
+    if (weir_field_get_text (command, sizeof command - 1, name->has_peer, name->peer) != WEIR_OK
+        || obey_end (actor, command)) {
         return;
     }
     if (strcmp (command, "flood") == 0) {

@@ -59,8 +59,8 @@ node_init (struct node *n)
     assert_non_null (mkdtemp (n->base));
     (void) snprintf (n->data, sizeof n->data, "%s/data", n->base);
     assert_int_equal (mkdir (n->data, 0700), 0);
-    static const char *const programs[] = { "weir-broker", "weir-store", "weir-peers",
-                                            "weir-retry", "weir-transport" };
+    static const char *const programs[] = { "weir-broker", "weir-store", "weir-peers", "weir-retry",
+                                            "weir-transport" };
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
         link_program (n, programs[i]);
     }
@@ -268,9 +268,8 @@ node_try_receive (struct node *n, struct node_answer *a, int ms)
     } else {
         const struct weir_kind *kind = weir_kind (a->kind);
         assert_non_null (kind);
-        assert_int_equal (weir_meta_get (&a->meta, a->arena, kind, true,
-                                         weir_post_bytes (&post.meta)),
-                          WEIR_OK);
+        assert_int_equal (
+            weir_meta_get (&a->meta, a->arena, kind, true, weir_post_bytes (&post.meta)), WEIR_OK);
     }
     weir_post_fini (&post);
     return true;
@@ -337,9 +336,9 @@ node_actor (struct node *n, const char *name, struct node_actor *out)
                 out->restarts = s->restarts;
                 out->last_exit = s->last_exit;
                 out->queue = s->queue;
-                assert_int_equal (weir_field_get_text (out->state, sizeof out->state - 1, true,
-                                                       s->state),
-                                  WEIR_OK);
+                assert_int_equal (
+                    weir_field_get_text (out->state, sizeof out->state - 1, true, s->state),
+                    WEIR_OK);
             }
         }
         node_answer_fini (&a);

@@ -20,7 +20,7 @@
 bool node_program (int argc, char **argv, int *code);
 
 struct node {
-    char base[64];  /* the temporary directory: data and programs are in it */
+    char base[64]; /* the temporary directory: data and programs are in it */
     char data[96];
     pid_t pid;
     int ready_fd;
@@ -37,18 +37,18 @@ struct node_answer {
     struct weir_error problem;
     ProtobufCMessage *meta; /* in the arena */
     struct weir_arena *arena;
-    uint64_t bytes;         /* of the body */
+    uint64_t bytes; /* of the body */
 };
 
 void node_init (struct node *n);
 void node_mode (struct node *n, const char *actor, const char *mode); /* NULL: as usual */
-void node_setting (const char *env, const char *value); /* until node_fini */
-void node_launch (struct node *n);      /* does not wait */
-void node_start (struct node *n);       /* until all are ready */
+void node_setting (const char *env, const char *value);               /* until node_fini */
+void node_launch (struct node *n);                                    /* does not wait */
+void node_start (struct node *n);                                     /* until all are ready */
 int node_wait_exit (struct node *n, int ms); /* exit code, or 128 + signal */
-void node_fini (struct node *n);        /* kills what is left, removes the directory */
+void node_fini (struct node *n);             /* kills what is left, removes the directory */
 
-void *node_connect (struct node *n);    /* another client; zmq_close it */
+void *node_connect (struct node *n); /* another client; zmq_close it */
 uint64_t node_send (struct node *n, uint16_t kind, const ProtobufCMessage *meta, uint32_t ms);
 uint64_t node_send_doc (struct node *n, const char *command, uint32_t ms); /* DOC_GET */
 /* The next answer; fails the test after `ms`. node_answer_fini it. */
@@ -73,6 +73,6 @@ void node_wait_state (struct node *n, const char *name, const char *state, pid_t
 bool pid_is_gone (pid_t pid); /* or a zombie */
 void wait_gone (pid_t pid, int ms);
 size_t node_journal (struct node *n, char *out, size_t size); /* what actors did, in order */
-int pause_ms (int ms); /* between two looks at a condition */
+int pause_ms (int ms);                                        /* between two looks at a condition */
 
 #endif

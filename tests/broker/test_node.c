@@ -278,7 +278,7 @@ test_escalates (void **state)
         (void) node_journal (&n, journal, sizeof journal);
         char line[64];
         (void) snprintf (line, sizeof line, "%s start\n", cases[i].actor);
-        assert_int_equal (count_of (journal, line), 3); /* the first, and two deaths that the limit allows */
+        assert_int_equal (count_of (journal, line), 3); /* and two allowed deaths */
         node_fini (&n);
     }
 }

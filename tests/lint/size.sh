@@ -6,10 +6,14 @@ set -euo pipefail
 
 bad=0
 mapfile -t code < <(lint_files '*.c' '*.h')
-if LC_ALL=C.UTF-8 grep -nHE '^.{101,}' "${code[@]}"; then
-    echo "  ^ more than 100 columns"
-    bad=1
-fi
+# Tables that are laid out by hand (clang-format off) may be as wide as they need.
+for file in "${code[@]}"; do
+    if sed '/clang-format off/,/clang-format on/s/.*//' "$file" |
+        LC_ALL=C.UTF-8 grep -nE '^.{101,}' | sed "s,^,$file:,"; then
+        bad=1
+    fi
+done
+[ $bad -eq 0 ] || echo "  ^ more than 100 columns"
 
 # A definition begins with a name in the first column and its body with { there (06-style).
 awk '
