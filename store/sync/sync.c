@@ -1,13 +1,14 @@
-/* The synchronizer's door: sessions, what is shared with whom, and the dispatch of events. It
- * keeps the tables; what a difference leads to is decided in sync_ladder.c, what moves in
- * sync_live.c. Called by the peers actor and the simulator, one thread. */
+/* The synchronizer's door: sessions, messages, time, and the dispatch of events. What is shared
+ * with whom is kept in sync_table.c; what a difference leads to is decided in sync_ladder.c,
+ * what moves in sync_live.c. Called by the peers actor and the simulator, one thread. */
 
 #include "store/sync/sync_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct weir_sync *weir_sync_new (const struct weir_sync_options *options)
+struct weir_sync *
+weir_sync_new (const struct weir_sync_options *options)
 {
     struct weir_sync *self = weir_alloc (sizeof *self);
     self->options = *options;
@@ -21,7 +22,8 @@ struct weir_sync *weir_sync_new (const struct weir_sync_options *options)
     return self;
 }
 
-static void free_session (void *value)
+static void
+free_session (void *value)
 {
     struct weir_sync_session *session = value;
     weir_map_destroy (&session->tags, NULL);
@@ -29,14 +31,8 @@ static void free_session (void *value)
     free (session);
 }
 
-static void free_pair (struct weir_sync_pair *pair)
-{
-    weir_ranges_fini (&pair->queue);
-    weir_ranges_fini (&pair->flying);
-    free (pair);
-}
-
-void weir_sync_destroy (struct weir_sync **self_p)
+void
+weir_sync_destroy (struct weir_sync **self_p)
 {
     struct weir_sync *self = *self_p;
     if (!self) {
@@ -49,7 +45,7 @@ void weir_sync_destroy (struct weir_sync **self_p)
     weir_map_destroy (&self->tickets, NULL);
     weir_map_destroy (&self->transfers, NULL);
     for (size_t i = 0; i < self->n_pairs; i++) {
-        free_pair (self->pairs[i]);
+        weir_sync_free_pair (self->pairs[i]);
     }
     free (self->pairs);
     free (self->timers);
@@ -57,7 +53,8 @@ void weir_sync_destroy (struct weir_sync **self_p)
     *self_p = NULL;
 }
 
-void weir_sync_configure (struct weir_sync *self, const struct weir_sync_options *options)
+void
+weir_sync_configure (struct weir_sync *self, const struct weir_sync_options *options)
 {
     struct weir_id device = self->options.device;
     self->options = *options;
@@ -66,133 +63,17 @@ void weir_sync_configure (struct weir_sync *self, const struct weir_sync_options
 
 /* ---- tables ---- */
 
-static struct weir_sync_session *find_session (const struct weir_sync *self, uint64_t id)
+static struct weir_sync_session *
+find_session (const struct weir_sync *self, uint64_t id)
 {
     uint8_t key[8];
     return weir_map_get (self->sessions, weir_sync_key64 (key, id));
 }
 
-static struct weir_sync_peer *need_peer (struct weir_sync *self, const struct weir_id *device)
-{
-    struct weir_sync_peer *peer = weir_map_get (self->peers, weir_id_bytes (device));
-    if (!peer) {
-        peer = weir_alloc (sizeof *peer);
-        peer->device = *device;
-        weir_map_put (self->peers, weir_id_bytes (device), peer);
-    }
-    return peer;
-}
-
-static void drop_peer_if_unused (struct weir_sync *self, struct weir_sync_peer *peer)
-{
-    if (!peer->sessions && !peer->pairs && peer->n_removed == 0) {
-        weir_map_remove (self->peers, weir_id_bytes (&peer->device));
-        free (peer);
-    }
-}
-
-static struct weir_bytes pair_key (uint8_t key[2 * WEIR_ID_BYTES], const struct weir_id *device,
-                                   const struct weir_id *db)
-{
-    memcpy (key, device->b, WEIR_ID_BYTES);
-    memcpy (key + WEIR_ID_BYTES, db->b, WEIR_ID_BYTES);
-    return weir_bytes (key, 2 * WEIR_ID_BYTES);
-}
-
-static struct weir_sync_pair *find_pair (const struct weir_sync *self,
-                                         const struct weir_id *device, const struct weir_id *db)
-{
-    uint8_t key[2 * WEIR_ID_BYTES];
-    return weir_map_get (self->by_pair, pair_key (key, device, db));
-}
-
-static void put_tag (struct weir_sync_session *session, struct weir_sync_pair *pair)
-{
-    uint8_t key[8];
-    uint64_t tag = weir_sync_tag (session, &pair->db->id);
-    weir_map_put (session->tags, weir_sync_key64 (key, tag), pair);
-}
-
-static struct weir_sync_pair *add_pair (struct weir_sync *self, const struct weir_id *device,
-                                        const struct weir_id *db_id)
-{
-    struct weir_sync_db *db = weir_map_get (self->dbs, weir_id_bytes (db_id));
-    if (!db) {
-        db = weir_alloc (sizeof *db);
-        db->id = *db_id;
-        weir_map_put (self->dbs, weir_id_bytes (db_id), db);
-    }
-    struct weir_sync_pair *pair = weir_alloc (sizeof *pair);
-    pair->peer = need_peer (self, device);
-    pair->db = db;
-    pair->next_of_peer = pair->peer->pairs;
-    pair->peer->pairs = pair;
-    pair->peer->n_pairs++;
-    pair->next_of_db = db->pairs;
-    db->pairs = pair;
-    pair->timer.pair = pair;
-    pair->session = pair->peer->sessions;
-    pair->recheck_ms = WEIR_SYNC_NEVER;
-    pair->burst_ms = WEIR_SYNC_NEVER;
-    pair->out_ms = WEIR_SYNC_NEVER;
-    pair->at = self->n_pairs;
-    weir_grow (&self->pairs, &self->pairs_cap, self->n_pairs + 1, sizeof self->pairs[0]);
-    self->pairs[self->n_pairs++] = pair;
-    uint8_t key[2 * WEIR_ID_BYTES];
-    weir_map_put (self->by_pair, pair_key (key, device, db_id), pair);
-    struct weir_sync_session *session = pair->peer->sessions;
-    for (; session; session = session->next) {
-        put_tag (session, pair);
-    }
-    return pair;
-}
-
-static void unlink_pair (struct weir_sync *self, struct weir_sync_pair *pair)
-{
-    uint8_t key[2 * WEIR_ID_BYTES];
-    weir_map_remove (self->by_pair, pair_key (key, &pair->peer->device, &pair->db->id));
-    struct weir_sync_pair **at = &pair->peer->pairs;
-    while (*at != pair) {
-        at = &(*at)->next_of_peer;
-    }
-    *at = pair->next_of_peer;
-    pair->peer->n_pairs--;
-    at = &pair->db->pairs;
-    while (*at != pair) {
-        at = &(*at)->next_of_db;
-    }
-    *at = pair->next_of_db;
-    if (!pair->db->pairs) {
-        weir_map_remove (self->dbs, weir_id_bytes (&pair->db->id));
-        free (pair->db);
-    }
-    struct weir_sync_pair *last = self->pairs[--self->n_pairs];
-    self->pairs[pair->at] = last;
-    last->at = pair->at;
-}
-
-static void remove_pair (struct weir_sync *self, struct weir_sync_pair *pair)
-{
-    weir_sync_end_stage (self, pair);
-    weir_sync_drop_out (self, pair, true, WEIR_CANCELLED);
-    weir_sync_drop_in (self, pair, true, WEIR_CANCELLED);
-    weir_sync_timer_set (self, &pair->timer, WEIR_SYNC_NEVER);
-    struct weir_sync_session *session = pair->peer->sessions;
-    for (; session; session = session->next) {
-        uint8_t key[8];
-        uint64_t tag = weir_sync_tag (session, &pair->db->id);
-        weir_map_remove (session->tags, weir_sync_key64 (key, tag));
-        if (session->pages.pair == pair) {
-            weir_sync_pages_clear (&session->pages);
-        }
-    }
-    unlink_pair (self, pair);
-    free_pair (pair);
-}
-
 /* ---- sessions ---- */
 
-static void start_over (struct weir_sync_pair *pair)
+static void
+start_over (struct weir_sync_pair *pair)
 {
     pair->theirs = weir_id_zero;
     pair->in_step = false;
@@ -205,17 +86,16 @@ static void start_over (struct weir_sync_pair *pair)
     pair->recheck_ms = WEIR_SYNC_NEVER;
 }
 
-static void on_session_up (struct weir_sync *self, const struct weir_sync_event *e,
-                           uint64_t now_ms)
+static void
+on_session_up (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
 {
-    if (find_session (self, e->session)
-        || weir_id_equal (&e->device, &self->options.device)) {
+    if (find_session (self, e->session) || weir_id_equal (&e->device, &self->options.device)) {
         return;
     }
     struct weir_sync_session *session = weir_alloc (sizeof *session);
     session->id = e->session;
     session->key = e->key;
-    session->peer = need_peer (self, &e->device);
+    session->peer = weir_sync_need_peer (self, &e->device);
     session->next = session->peer->sessions;
     session->peer->sessions = session;
     session->tags = weir_map_new ();
@@ -226,7 +106,7 @@ static void on_session_up (struct weir_sync *self, const struct weir_sync_event 
     weir_map_put (self->sessions, weir_sync_key64 (key, session->id), session);
     struct weir_sync_pair *pair = session->peer->pairs;
     for (; pair; pair = pair->next_of_peer) {
-        put_tag (session, pair);
+        weir_sync_put_tag (session, pair);
         if (!pair->session) {
             start_over (pair);
             if (self->options.enabled) {
@@ -242,8 +122,9 @@ static void on_session_up (struct weir_sync *self, const struct weir_sync_event 
     weir_sync_session_timer (self, session, now_ms);
 }
 
-static void leave_session (struct weir_sync *self, struct weir_sync_pair *pair,
-                           struct weir_sync_session *session, uint64_t now_ms)
+static void
+leave_session (struct weir_sync *self, struct weir_sync_pair *pair,
+               struct weir_sync_session *session, uint64_t now_ms)
 {
     bool lost = false;
     if (pair->stage_session == session) {
@@ -276,8 +157,8 @@ static void leave_session (struct weir_sync *self, struct weir_sync_pair *pair,
     weir_sync_settle (self, pair, now_ms);
 }
 
-static void on_session_down (struct weir_sync *self, const struct weir_sync_event *e,
-                             uint64_t now_ms)
+static void
+on_session_down (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
 {
     struct weir_sync_session *session = find_session (self, e->session);
     if (!session) {
@@ -295,146 +176,15 @@ static void on_session_down (struct weir_sync *self, const struct weir_sync_even
     weir_sync_timer_set (self, &session->timer, WEIR_SYNC_NEVER);
     uint8_t key[8];
     weir_map_remove (self->sessions, weir_sync_key64 (key, session->id));
-    drop_peer_if_unused (self, session->peer);
+    weir_sync_drop_peer (self, session->peer);
     free_session (session);
-}
-
-/* ---- what is shared ---- */
-
-/* At the next turn, so that many databases become one message. */
-static void greet (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
-{
-    if (pair->session && self->options.enabled) {
-        pair->greet = true;
-        pair->session->greet = true;
-        weir_sync_session_timer (self, pair->session, now_ms);
-    }
-}
-
-static void forget_removed (struct weir_sync_peer *peer, const struct weir_id *db)
-{
-    for (size_t i = 0; i < peer->n_removed; i++) {
-        if (weir_id_equal (&peer->removed[i], db)) {
-            peer->removed[i] = peer->removed[--peer->n_removed];
-            return;
-        }
-    }
-}
-
-static void on_share (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
-{
-    if (weir_id_equal (&e->device, &self->options.device)) {
-        return;
-    }
-    struct weir_sync_pair *pair = find_pair (self, &e->device, &e->db);
-    bool changed = !pair || pair->direction != e->direction;
-    if (!pair) {
-        pair = add_pair (self, &e->device, &e->db);
-        forget_removed (pair->peer, &e->db);
-        pair->phase_ms = now_ms;
-    }
-    pair->direction = e->direction;
-    if (changed) {
-        pair->refused = false;
-        greet (self, pair, now_ms);
-    }
-    if ((e->direction & WEIR_SYNC_PULL) == 0) {
-        weir_sync_drop_in (self, pair, true, WEIR_REFUSED);
-    }
-    if (!weir_id_is_zero (&e->digest)
-        && !weir_id_equal (&e->digest, &pair->db->digest)) {
-        bool first = weir_id_is_zero (&pair->db->digest);
-        pair->db->digest = e->digest;
-        struct weir_sync_pair *other = pair->db->pairs;
-        for (; other; other = other->next_of_db) {
-            if (first) {
-                greet (self, other, now_ms);
-            } else {
-                other->activity_ms = now_ms;
-                weir_sync_judge (self, other, false, now_ms);
-            }
-            weir_sync_settle (self, other, now_ms);
-        }
-    }
-    weir_sync_settle (self, pair, now_ms);
-}
-
-static void on_unshare (struct weir_sync *self, const struct weir_sync_event *e)
-{
-    struct weir_sync_pair *pair = find_pair (self, &e->device, &e->db);
-    if (pair) {
-        remove_pair (self, pair);
-    }
-    struct weir_sync_peer *peer = need_peer (self, &e->device);
-    forget_removed (peer, &e->db);
-    if (e->status == WEIR_REMOVED) {
-        if (peer->n_removed == WEIR_SYNC_REMOVED_MAX) {
-            forget_removed (peer, &peer->removed[0]);
-        }
-        peer->removed[peer->n_removed++] = e->db;
-        if (peer->sessions) {
-            weir_sync_unknown_tag (self, peer->sessions, weir_sync_tag (peer->sessions, &e->db));
-        }
-    }
-    drop_peer_if_unused (self, peer);
-}
-
-/* The store came (back): whatever it was doing for us is gone. */
-static void on_store_up (struct weir_sync *self, uint64_t now_ms)
-{
-    for (size_t i = 0; i < self->n_pairs; i++) {
-        struct weir_sync_pair *pair = self->pairs[i];
-        weir_sync_end_stage (self, pair);
-        weir_sync_drop_out (self, pair, false, WEIR_UNAVAILABLE);
-        weir_sync_drop_in (self, pair, false, WEIR_UNAVAILABLE);
-        pair->db->digest = weir_id_zero;
-        pair->in_step = false;
-        pair->recheck_ms = WEIR_SYNC_NEVER;
-        weir_sync_settle (self, pair, now_ms);
-    }
-}
-
-static void check_pair (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
-{
-    if (!pair->session) {
-        pair->behind = true;
-        weir_sync_act (self, WEIR_SYNC_BEHIND, pair)->status = WEIR_UNAVAILABLE;
-        return;
-    }
-    pair->manual = !(weir_sync_known (pair) && weir_sync_equal (pair));
-    pair->refused = false;
-    pair->attempts = 0;
-    pair->ladder_ms = 0;
-    pair->greet = true;
-    if (pair->recheck_ms == WEIR_SYNC_NEVER || pair->recheck_ms > now_ms + WEIR_CONNECT_MS) {
-        pair->recheck_ms = now_ms + WEIR_CONNECT_MS; /* should the answer be lost */
-    }
-    weir_sync_settle (self, pair, now_ms);
-}
-
-static void on_check (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
-{
-    for (size_t i = 0; i < self->n_pairs; i++) {
-        struct weir_sync_pair *pair = self->pairs[i];
-        bool device = weir_id_is_zero (&e->device)
-                      || weir_id_equal (&e->device, &pair->peer->device);
-        bool db = weir_id_is_zero (&e->db) || weir_id_equal (&e->db, &pair->db->id);
-        if (device && db) {
-            check_pair (self, pair, now_ms);
-        }
-    }
-    for (size_t i = 0; i < self->n_pairs; i++) {
-        struct weir_sync_pair *pair = self->pairs[i];
-        if (pair->greet && pair->session) {
-            weir_sync_say_digests (self, pair->session, WEIR_SAY_GREETED, NULL, true);
-        }
-    }
 }
 
 /* ---- messages ---- */
 
-static void on_not_shared (struct weir_sync *self, struct weir_sync_session *session,
-                           const struct weir_sync_message *m, uint64_t now_ms)
+static void
+on_not_shared (struct weir_sync *self, struct weir_sync_session *session,
+               const struct weir_sync_message *m, uint64_t now_ms)
 {
     struct weir_sync_pair *pair = weir_sync_by_tag (session, m->tag);
     if (!pair) {
@@ -449,7 +199,8 @@ static void on_not_shared (struct weir_sync *self, struct weir_sync_session *ses
     weir_sync_settle (self, pair, now_ms);
 }
 
-static void on_message (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
+static void
+on_message (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
 {
     struct weir_sync_session *session = find_session (self, e->session);
     const struct weir_sync_message *m = e->message;
@@ -478,7 +229,8 @@ static void on_message (struct weir_sync *self, const struct weir_sync_event *e,
 
 /* ---- time ---- */
 
-static void pair_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+static void
+pair_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     if (pair->stage != WEIR_STAGE_REST && pair->stage_ms <= now_ms) {
         weir_sync_end_stage (self, pair);
@@ -508,8 +260,8 @@ static void pair_due (struct weir_sync *self, struct weir_sync_pair *pair, uint6
     weir_sync_settle (self, pair, now_ms);
 }
 
-static void session_due (struct weir_sync *self, struct weir_sync_session *session,
-                         uint64_t now_ms)
+static void
+session_due (struct weir_sync *self, struct weir_sync_session *session, uint64_t now_ms)
 {
     if (session->greet) {
         session->greet = false;
@@ -525,7 +277,8 @@ static void session_due (struct weir_sync *self, struct weir_sync_session *sessi
     weir_sync_session_timer (self, session, now_ms);
 }
 
-static void on_tick (struct weir_sync *self, uint64_t now_ms)
+static void
+on_tick (struct weir_sync *self, uint64_t now_ms)
 {
     /* Each goes behind `now` when served; the bound is for a clock that stands still. */
     size_t most = self->n_timers * 2;
@@ -539,8 +292,9 @@ static void on_tick (struct weir_sync *self, uint64_t now_ms)
     }
 }
 
-void weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event, uint64_t now_ms,
-                     struct weir_sync_actions *actions)
+void
+weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event, uint64_t now_ms,
+                struct weir_sync_actions *actions)
 {
     self->actions = actions;
     switch (event->type) {
@@ -551,10 +305,10 @@ void weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event
         on_session_down (self, event, now_ms);
         break;
     case WEIR_SYNC_SHARE:
-        on_share (self, event, now_ms);
+        weir_sync_on_share (self, event, now_ms);
         break;
     case WEIR_SYNC_UNSHARE:
-        on_unshare (self, event);
+        weir_sync_on_unshare (self, event);
         break;
     case WEIR_SYNC_NOVEL:
         weir_sync_on_novel (self, event, now_ms);
@@ -572,10 +326,10 @@ void weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event
         weir_sync_on_transfer_event (self, event, now_ms);
         break;
     case WEIR_SYNC_STORE_UP:
-        on_store_up (self, now_ms);
+        weir_sync_on_store_up (self, now_ms);
         break;
     case WEIR_SYNC_CHECK:
-        on_check (self, event, now_ms);
+        weir_sync_on_check (self, event, now_ms);
         break;
     case WEIR_SYNC_TICK:
         on_tick (self, now_ms);
@@ -586,7 +340,8 @@ void weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event
 
 /* ---- status ---- */
 
-static void fill_state (const struct weir_sync_pair *pair, struct weir_sync_state *state)
+static void
+fill_state (const struct weir_sync_pair *pair, struct weir_sync_state *state)
 {
     *state = (struct weir_sync_state){
         .device = pair->peer->device,
@@ -602,7 +357,8 @@ static void fill_state (const struct weir_sync_pair *pair, struct weir_sync_stat
     };
 }
 
-bool weir_sync_state (const struct weir_sync *self, size_t i, struct weir_sync_state *state)
+bool
+weir_sync_state (const struct weir_sync *self, size_t i, struct weir_sync_state *state)
 {
     if (i >= self->n_pairs) {
         return false;
@@ -611,17 +367,19 @@ bool weir_sync_state (const struct weir_sync *self, size_t i, struct weir_sync_s
     return true;
 }
 
-bool weir_sync_find (const struct weir_sync *self, const struct weir_id *device,
-                     const struct weir_id *db, struct weir_sync_state *state)
+bool
+weir_sync_find (const struct weir_sync *self, const struct weir_id *device,
+                const struct weir_id *db, struct weir_sync_state *state)
 {
-    const struct weir_sync_pair *pair = find_pair (self, device, db);
+    const struct weir_sync_pair *pair = weir_sync_find_pair (self, device, db);
     if (pair) {
         fill_state (pair, state);
     }
     return pair != NULL;
 }
 
-void weir_sync_counters (const struct weir_sync *self, struct weir_sync_counters *out)
+void
+weir_sync_counters (const struct weir_sync *self, struct weir_sync_counters *out)
 {
     *out = self->counters;
 }

@@ -10,25 +10,29 @@
 #define ROW_COST 96u /* bytes on the wire, at most */
 #define SAMPLE_COST 48u
 
-bool weir_sync_known (const struct weir_sync_pair *pair)
+bool
+weir_sync_known (const struct weir_sync_pair *pair)
 {
     return pair->session && !weir_id_is_zero (&pair->db->digest)
            && !weir_id_is_zero (&pair->theirs);
 }
 
-bool weir_sync_equal (const struct weir_sync_pair *pair)
+bool
+weir_sync_equal (const struct weir_sync_pair *pair)
 {
     return weir_id_equal (&pair->db->digest, &pair->theirs);
 }
 
-static bool active (const struct weir_sync *self, const struct weir_sync_pair *pair)
+static bool
+active (const struct weir_sync *self, const struct weir_sync_pair *pair)
 {
     return self->options.enabled || pair->manual;
 }
 
 /* Nothing is under way that may explain a difference. Live bursts in an endless stream are no
  * excuse for ever. */
-static bool is_quiet (const struct weir_sync_pair *pair, uint64_t now_ms)
+static bool
+is_quiet (const struct weir_sync_pair *pair, uint64_t now_ms)
 {
     if (pair->stage != WEIR_STAGE_REST || pair->bulk || pair->in_state == WEIR_IN_OPENING
         || (pair->out_state != WEIR_OUT_NONE && pair->out_state != WEIR_OUT_OPEN)) {
@@ -42,7 +46,8 @@ static bool is_quiet (const struct weir_sync_pair *pair, uint64_t now_ms)
            && now_ms - pair->activity_ms >= WEIR_SYNC_SETTLE_MS;
 }
 
-void weir_sync_end_stage (struct weir_sync *self, struct weir_sync_pair *pair)
+void
+weir_sync_end_stage (struct weir_sync *self, struct weir_sync_pair *pair)
 {
     if (pair->ticket != 0) {
         uint8_t key[8];
@@ -54,9 +59,10 @@ void weir_sync_end_stage (struct weir_sync *self, struct weir_sync_pair *pair)
 }
 
 /* Asks our store; rows NULL: for our rows only. */
-static void ask_store (struct weir_sync *self, struct weir_sync_pair *pair,
-                       struct weir_sync_session *session, enum weir_sync_stage stage,
-                       struct weir_told_row *rows, size_t n_rows, bool only, uint64_t now_ms)
+static void
+ask_store (struct weir_sync *self, struct weir_sync_pair *pair, struct weir_sync_session *session,
+           enum weir_sync_stage stage, struct weir_told_row *rows, size_t n_rows, bool only,
+           uint64_t now_ms)
 {
     weir_sync_end_stage (self, pair);
     pair->stage = stage;
@@ -74,7 +80,8 @@ static void ask_store (struct weir_sync *self, struct weir_sync_pair *pair,
     action->ask = stage == WEIR_STAGE_ROWS;
 }
 
-static uint64_t backoff (struct weir_sync *self, unsigned attempts)
+static uint64_t
+backoff (struct weir_sync *self, unsigned attempts)
 {
     uint64_t delay = WEIR_SYNC_BACKOFF_MS_MIN;
     for (unsigned i = 1; i < attempts && delay < WEIR_SYNC_BACKOFF_MS_MAX; i++) {
@@ -87,7 +94,8 @@ static uint64_t backoff (struct weir_sync *self, unsigned attempts)
 }
 
 /* The operator hears of a difference that outlived a ladder, once for each pair of digests. */
-static void tell_difference (struct weir_sync *self, struct weir_sync_pair *pair)
+static void
+tell_difference (struct weir_sync *self, struct weir_sync_pair *pair)
 {
     bool same = weir_id_equal (&pair->ladder_ours, &pair->db->digest)
                 && weir_id_equal (&pair->ladder_theirs, &pair->theirs);
@@ -104,7 +112,8 @@ static void tell_difference (struct weir_sync *self, struct weir_sync_pair *pair
     pair->ladder_theirs = pair->theirs;
 }
 
-static void start_ladder (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+static void
+start_ladder (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     tell_difference (self, pair);
     self->counters.ladders++;
@@ -116,7 +125,8 @@ static void start_ladder (struct weir_sync *self, struct weir_sync_pair *pair, u
     ask_store (self, pair, pair->session, WEIR_STAGE_ROWS, NULL, 0, false, now_ms);
 }
 
-static void note_equal (struct weir_sync *self, struct weir_sync_pair *pair)
+static void
+note_equal (struct weir_sync *self, struct weir_sync_pair *pair)
 {
     pair->differs_ms = 0;
     pair->attempts = 0;
@@ -135,13 +145,14 @@ static void note_equal (struct weir_sync *self, struct weir_sync_pair *pair)
     }
 }
 
-static uint64_t most (uint64_t a, uint64_t b)
+static uint64_t
+most (uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
-void weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told,
-                      uint64_t now_ms)
+void
+weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told, uint64_t now_ms)
 {
     if (!weir_sync_known (pair)) {
         return;
@@ -159,8 +170,7 @@ void weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool 
         return;
     }
     if (told && is_quiet (pair, now_ms) && now_ms >= pair->ladder_ms) {
-        if (pair->turn
-            || weir_id_compare (&self->options.device, &pair->peer->device) < 0) {
+        if (pair->turn || weir_id_compare (&self->options.device, &pair->peer->device) < 0) {
             start_ladder (self, pair, now_ms);
         } else {
             pair->turn = true;
@@ -175,7 +185,8 @@ void weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool 
 }
 
 /* The recheck time has come: whatever it was set for, look again. */
-void weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+void
+weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     pair->recheck_ms = WEIR_SYNC_NEVER;
     if (!pair->session || weir_id_is_zero (&pair->db->digest) || !active (self, pair)
@@ -203,8 +214,9 @@ void weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uin
     pair->recheck_ms = now_ms + backoff (self, pair->attempts + 2);
 }
 
-void weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair,
-                       enum weir_status status, uint64_t now_ms)
+void
+weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair, enum weir_status status,
+                  uint64_t now_ms)
 {
     pair->last_error = status;
     pair->met = false;
@@ -217,8 +229,9 @@ void weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair,
     }
 }
 
-static bool is_said (const struct weir_sync_pair *pair, enum weir_sync_which which,
-                     const struct weir_sync_pair *one)
+static bool
+is_said (const struct weir_sync_pair *pair, enum weir_sync_which which,
+         const struct weir_sync_pair *one)
 {
     switch (which) {
     case WEIR_SAY_ONE:
@@ -233,9 +246,9 @@ static bool is_said (const struct weir_sync_pair *pair, enum weir_sync_which whi
     return true;
 }
 
-void weir_sync_say_digests (struct weir_sync *self, struct weir_sync_session *session,
-                            enum weir_sync_which which, const struct weir_sync_pair *one,
-                            bool answer)
+void
+weir_sync_say_digests (struct weir_sync *self, struct weir_sync_session *session,
+                       enum weir_sync_which which, const struct weir_sync_pair *one, bool answer)
 {
     struct weir_sync_message *m = NULL;
     size_t cap = 0;
@@ -257,14 +270,13 @@ void weir_sync_say_digests (struct weir_sync *self, struct weir_sync_session *se
     }
 }
 
-void weir_sync_unknown_tag (struct weir_sync *self, struct weir_sync_session *session,
-                            uint64_t tag)
+void
+weir_sync_unknown_tag (struct weir_sync *self, struct weir_sync_session *session, uint64_t tag)
 {
     struct weir_sync_peer *peer = session->peer;
     for (size_t i = 0; i < peer->n_removed; i++) {
         if (weir_sync_tag (session, &peer->removed[i]) == tag) {
-            struct weir_sync_message *m =
-                weir_sync_say (self, session, WEIR_SYNC_NOT_SHARED, NULL);
+            struct weir_sync_message *m = weir_sync_say (self, session, WEIR_SYNC_NOT_SHARED, NULL);
             m->tag = tag;
             m->status = WEIR_REMOVED;
             return;
@@ -272,8 +284,9 @@ void weir_sync_unknown_tag (struct weir_sync *self, struct weir_sync_session *se
     }
 }
 
-void weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *session,
-                           const struct weir_sync_message *m, uint64_t now_ms)
+void
+weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *session,
+                      const struct weir_sync_message *m, uint64_t now_ms)
 {
     if (m->n_digests > WEIR_DIGESTS_PER_MESSAGE) {
         self->counters.messages_bad++;
@@ -291,6 +304,10 @@ void weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *ses
         known++;
         pair->theirs = m->digests[i].digest;
         pair->reply = m->answer;
+        if (m->answer && pair->stage == WEIR_STAGE_ASKED
+            && pair->stage_ms > now_ms + WEIR_CONNECT_MS) {
+            pair->stage_ms = now_ms + WEIR_CONNECT_MS; /* it may have forgotten our question */
+        }
         pair->refused = pair->refused && !m->answer;
     }
     if (m->answer && known > 0) {
@@ -314,16 +331,18 @@ void weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *ses
 
 /* ---- vectors out ---- */
 
-static bool names_chain (const struct weir_vector *v, const struct weir_chain *chain)
+static bool
+names_chain (const struct weir_vector *v, const struct weir_chain *chain)
 {
     size_t count = 0;
     return v && weir_vector_chain (v, chain, &count) != NULL;
 }
 
 /* Our rows, in pages; of the chains in `unknown` only, when `only`. */
-static void say_vector (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round,
-                        const struct weir_told_row *rows, size_t n_rows, bool only,
-                        const struct weir_vector *unknown)
+static void
+say_vector (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round,
+            const struct weir_told_row *rows, size_t n_rows, bool only,
+            const struct weir_vector *unknown)
 {
     struct weir_sync_message *m = NULL;
     uint32_t page = 0;
@@ -360,8 +379,8 @@ static void say_vector (struct weir_sync *self, struct weir_sync_pair *pair, uin
     } while (m->more);
 }
 
-static void await_vector (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round,
-                          uint64_t now_ms)
+static void
+await_vector (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round, uint64_t now_ms)
 {
     struct weir_sync_session *session = pair->stage_session;
     weir_sync_end_stage (self, pair);
@@ -373,7 +392,8 @@ static void await_vector (struct weir_sync *self, struct weir_sync_pair *pair, u
 
 /* Both said what they lack: what is still different when all of it has moved is looked at
  * again. */
-static void finish (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+static void
+finish (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     weir_sync_end_stage (self, pair);
     pair->met = true;
@@ -382,8 +402,8 @@ static void finish (struct weir_sync *self, struct weir_sync_pair *pair, uint64_
     weir_sync_judge (self, pair, false, now_ms);
 }
 
-void weir_sync_on_compared (struct weir_sync *self, const struct weir_sync_event *e,
-                            uint64_t now_ms)
+void
+weir_sync_on_compared (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
 {
     uint8_t key[8];
     struct weir_sync_pair *pair = weir_map_get (self->tickets, weir_sync_key64 (key, e->ticket));
@@ -418,7 +438,8 @@ void weir_sync_on_compared (struct weir_sync *self, const struct weir_sync_event
 
 /* ---- vectors in ---- */
 
-void weir_sync_pages_clear (struct weir_sync_pages *pages)
+void
+weir_sync_pages_clear (struct weir_sync_pages *pages)
 {
     for (size_t i = 0; i < pages->n_blocks; i++) {
         free (pages->blocks[i]);
@@ -429,8 +450,9 @@ void weir_sync_pages_clear (struct weir_sync_pages *pages)
 }
 
 /* Takes a page. False when it is not the one expected, or too much. */
-static bool take_page (struct weir_sync_pages *pages, struct weir_sync_pair *pair,
-                       const struct weir_sync_message *m)
+static bool
+take_page (struct weir_sync_pages *pages, struct weir_sync_pair *pair,
+           const struct weir_sync_message *m)
 {
     if (m->page == 0) {
         weir_sync_pages_clear (pages);
@@ -461,7 +483,8 @@ static bool take_page (struct weir_sync_pages *pages, struct weir_sync_pair *pai
 }
 
 /* All pages as one list, in one block. */
-static struct weir_told_row *join_pages (const struct weir_sync_pages *pages, size_t *n_rows)
+static struct weir_told_row *
+join_pages (const struct weir_sync_pages *pages, size_t *n_rows)
 {
     struct weir_told_row *all = NULL;
     size_t cap = 0;
@@ -481,8 +504,9 @@ static struct weir_told_row *join_pages (const struct weir_sync_pages *pages, si
 
 /* Is a vector of this round welcome now? An ask ends what we began ourselves, unless we asked
  * first and our id is the smaller. */
-static bool wanted (const struct weir_sync *self, const struct weir_sync_pair *pair,
-                    const struct weir_sync_session *session, uint32_t round)
+static bool
+wanted (const struct weir_sync *self, const struct weir_sync_pair *pair,
+        const struct weir_sync_session *session, uint32_t round)
 {
     if (weir_id_is_zero (&pair->db->digest) || pair->stage == WEIR_STAGE_STORE) {
         return false;
@@ -495,8 +519,9 @@ static bool wanted (const struct weir_sync *self, const struct weir_sync_pair *p
            || weir_id_compare (&self->options.device, &pair->peer->device) > 0;
 }
 
-void weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
-                          const struct weir_sync_message *m, uint64_t now_ms)
+void
+weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
+                     const struct weir_sync_message *m, uint64_t now_ms)
 {
     struct weir_sync_pair *pair = weir_sync_by_tag (session, m->tag);
     if (!pair) {

@@ -7,17 +7,20 @@
 
 #define ENTRY_BYTES 128u /* of an entry whose size nobody told */
 
-bool weir_sync_may_push (const struct weir_sync_pair *pair)
+bool
+weir_sync_may_push (const struct weir_sync_pair *pair)
 {
     return (pair->direction & WEIR_SYNC_PUSH) != 0 && !pair->refused;
 }
 
-static uint64_t range_entries (const struct weir_range *range)
+static uint64_t
+range_entries (const struct weir_range *range)
 {
     return range->to_seq > range->from_seq ? range->to_seq - range->from_seq : 0;
 }
 
-static bool covers (const struct weir_ranges *list, const struct weir_range *range)
+static bool
+covers (const struct weir_ranges *list, const struct weir_range *range)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (list->items[i].from_seq <= range->from_seq
@@ -31,7 +34,8 @@ static bool covers (const struct weir_ranges *list, const struct weir_range *ran
 
 /* Without what is in flight already: false when that is all of it. Where a chain has branches
  * this may cut too much; the next comparison, with nothing in flight, finds it. */
-static bool trim (const struct weir_ranges *flying, struct weir_range *range)
+static bool
+trim (const struct weir_ranges *flying, struct weir_range *range)
 {
     if (covers (flying, range)) {
         return false;
@@ -48,7 +52,8 @@ static bool trim (const struct weir_ranges *flying, struct weir_range *range)
 }
 
 /* Remembers a range as sent. Neighbours become one: this only serves to not send twice. */
-static void add_flying (struct weir_sync_pair *pair, const struct weir_range *range)
+static void
+add_flying (struct weir_sync_pair *pair, const struct weir_range *range)
 {
     struct weir_range *last =
         pair->flying.count > 0 ? &pair->flying.items[pair->flying.count - 1] : NULL;
@@ -61,22 +66,24 @@ static void add_flying (struct weir_sync_pair *pair, const struct weir_range *ra
     weir_ranges_add (&pair->flying, range, &weir_id_zero);
 }
 
-static void clear_queue (struct weir_sync_pair *pair)
+static void
+clear_queue (struct weir_sync_pair *pair)
 {
     weir_ranges_clear (&pair->queue);
     pair->queue_entries = 0;
     pair->burst_ms = WEIR_SYNC_NEVER;
 }
 
-static void forget_transfer (struct weir_sync *self, const struct weir_sync_session *session,
-                             uint64_t number)
+static void
+forget_transfer (struct weir_sync *self, const struct weir_sync_session *session, uint64_t number)
 {
     uint8_t key[16];
     weir_map_remove (self->transfers, weir_sync_transfer_key (key, session->id, number));
 }
 
-static void stop (struct weir_sync *self, const struct weir_sync_pair *pair,
-                  const struct weir_sync_session *session, uint64_t number, bool out)
+static void
+stop (struct weir_sync *self, const struct weir_sync_pair *pair,
+      const struct weir_sync_session *session, uint64_t number, bool out)
 {
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_STOP, pair);
     action->session = session->id;
@@ -84,8 +91,9 @@ static void stop (struct weir_sync *self, const struct weir_sync_pair *pair,
     action->out = out;
 }
 
-void weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bool stop_it,
-                         enum weir_status tell)
+void
+weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bool stop_it,
+                    enum weir_status tell)
 {
     clear_queue (pair);
     weir_ranges_clear (&pair->flying);
@@ -107,8 +115,9 @@ void weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bo
     pair->out = 0;
 }
 
-void weir_sync_drop_in (struct weir_sync *self, struct weir_sync_pair *pair, bool stop_it,
-                        enum weir_status tell)
+void
+weir_sync_drop_in (struct weir_sync *self, struct weir_sync_pair *pair, bool stop_it,
+                   enum weir_status tell)
 {
     pair->in_busy = false;
     if (pair->in_state == WEIR_IN_NONE) {
@@ -126,7 +135,8 @@ void weir_sync_drop_in (struct weir_sync *self, struct weir_sync_pair *pair, boo
     pair->in = 0;
 }
 
-static void open_out (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+static void
+open_out (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     uint8_t key[16];
     do {
@@ -145,7 +155,8 @@ static void open_out (struct weir_sync *self, struct weir_sync_pair *pair, uint6
 }
 
 /* One SEND of the first ranges that wait, within the batch. */
-static void send_batch (struct weir_sync *self, struct weir_sync_pair *pair)
+static void
+send_batch (struct weir_sync *self, struct weir_sync_pair *pair)
 {
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_SEND, pair);
     action->session = pair->out_session->id;
@@ -173,7 +184,8 @@ static void send_batch (struct weir_sync *self, struct weir_sync_pair *pair)
     self->counters.bursts++;
 }
 
-void weir_sync_flush (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+void
+weir_sync_flush (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     if (pair->queue.count == 0) {
         pair->burst_ms = WEIR_SYNC_NEVER;
@@ -199,8 +211,9 @@ void weir_sync_flush (struct weir_sync *self, struct weir_sync_pair *pair, uint6
     pair->out_ms = now_ms + 2 * WEIR_TRANSFER_STALL_MS;
 }
 
-void weir_sync_send_lacks (struct weir_sync *self, struct weir_sync_pair *pair,
-                           const struct weir_ranges *lacks, uint64_t now_ms)
+void
+weir_sync_send_lacks (struct weir_sync *self, struct weir_sync_pair *pair,
+                      const struct weir_ranges *lacks, uint64_t now_ms)
 {
     if (!weir_sync_may_push (pair)) {
         return;
@@ -229,8 +242,9 @@ void weir_sync_send_lacks (struct weir_sync *self, struct weir_sync_pair *pair,
 /* ---- novel ranges ---- */
 
 /* Is this pair to have what came from `source`? A leaf pushes only its own. */
-static bool concerns (const struct weir_sync *self, const struct weir_sync_pair *pair,
-                      const struct weir_id *source)
+static bool
+concerns (const struct weir_sync *self, const struct weir_sync_pair *pair,
+          const struct weir_id *source)
 {
     bool own = weir_id_is_zero (source);
     bool forwards = self->options.role != WEIR_ROLE_LEAF && self->options.forward;
@@ -238,8 +252,9 @@ static bool concerns (const struct weir_sync *self, const struct weir_sync_pair 
            && !weir_id_equal (source, &pair->peer->device);
 }
 
-static void push (struct weir_sync *self, struct weir_sync_pair *pair,
-                  const struct weir_ranges *ranges, uint64_t now_ms)
+static void
+push (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ranges *ranges,
+      uint64_t now_ms)
 {
     if (!pair->met && pair->stage != WEIR_STAGE_STORE) {
         return; /* the comparison to come will find them */
@@ -269,7 +284,8 @@ static void push (struct weir_sync *self, struct weir_sync_pair *pair,
     }
 }
 
-void weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
+void
+weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
 {
     struct weir_sync_db *db = weir_map_get (self->dbs, weir_id_bytes (&e->db));
     if (!db) {
@@ -303,23 +319,24 @@ void weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e
 
 /* ---- the peer's messages about transfers ---- */
 
-static struct weir_sync_pair *find_transfer (const struct weir_sync *self, uint64_t session,
-                                             uint64_t number)
+static struct weir_sync_pair *
+find_transfer (const struct weir_sync *self, uint64_t session, uint64_t number)
 {
     uint8_t key[16];
     return weir_map_get (self->transfers, weir_sync_transfer_key (key, session, number));
 }
 
-static void say_accept (struct weir_sync *self, struct weir_sync_pair *pair)
+static void
+say_accept (struct weir_sync *self, struct weir_sync_pair *pair)
 {
-    struct weir_sync_message *m =
-        weir_sync_say (self, pair->in_session, WEIR_SYNC_ACCEPT, pair);
+    struct weir_sync_message *m = weir_sync_say (self, pair->in_session, WEIR_SYNC_ACCEPT, pair);
     m->transfer = pair->in;
     m->credit = WEIR_CREDIT_BYTES;
 }
 
-static void on_offer (struct weir_sync *self, struct weir_sync_session *session,
-                      const struct weir_sync_message *m, uint64_t now_ms)
+static void
+on_offer (struct weir_sync *self, struct weir_sync_session *session,
+          const struct weir_sync_message *m, uint64_t now_ms)
 {
     struct weir_sync_pair *pair = weir_sync_by_tag (session, m->tag);
     if (!pair) {
@@ -356,8 +373,9 @@ static void on_offer (struct weir_sync *self, struct weir_sync_session *session,
     weir_sync_settle (self, pair, now_ms);
 }
 
-static void on_accept (struct weir_sync *self, struct weir_sync_session *session,
-                       const struct weir_sync_message *m, uint64_t now_ms)
+static void
+on_accept (struct weir_sync *self, struct weir_sync_session *session,
+           const struct weir_sync_message *m, uint64_t now_ms)
 {
     struct weir_sync_pair *pair = find_transfer (self, session->id, m->transfer);
     if (!pair || pair->out != m->transfer || pair->out_state != WEIR_OUT_OFFERED) {
@@ -373,8 +391,9 @@ static void on_accept (struct weir_sync *self, struct weir_sync_session *session
     weir_sync_settle (self, pair, now_ms);
 }
 
-static void on_close (struct weir_sync *self, struct weir_sync_session *session,
-                      const struct weir_sync_message *m, uint64_t now_ms)
+static void
+on_close (struct weir_sync *self, struct weir_sync_session *session,
+          const struct weir_sync_message *m, uint64_t now_ms)
 {
     struct weir_sync_pair *pair = find_transfer (self, session->id, m->transfer);
     if (!pair) {
@@ -392,8 +411,9 @@ static void on_close (struct weir_sync *self, struct weir_sync_session *session,
     weir_sync_settle (self, pair, now_ms);
 }
 
-void weir_sync_on_transfer_message (struct weir_sync *self, struct weir_sync_session *session,
-                                    const struct weir_sync_message *m, uint64_t now_ms)
+void
+weir_sync_on_transfer_message (struct weir_sync *self, struct weir_sync_session *session,
+                               const struct weir_sync_message *m, uint64_t now_ms)
 {
     if (m->type == WEIR_SYNC_OFFER) {
         on_offer (self, session, m, now_ms);
@@ -406,8 +426,9 @@ void weir_sync_on_transfer_message (struct weir_sync *self, struct weir_sync_ses
 
 /* ---- our store's events about transfers ---- */
 
-static void on_opened (struct weir_sync *self, struct weir_sync_pair *pair, bool out,
-                       const struct weir_sync_event *e, uint64_t now_ms)
+static void
+on_opened (struct weir_sync *self, struct weir_sync_pair *pair, bool out,
+           const struct weir_sync_event *e, uint64_t now_ms)
 {
     if (out && pair->out_state == WEIR_OUT_OPENING) {
         if (e->status != WEIR_OK) {
@@ -428,8 +449,9 @@ static void on_opened (struct weir_sync *self, struct weir_sync_pair *pair, bool
     }
 }
 
-static void on_acked (struct weir_sync *self, struct weir_sync_pair *pair,
-                      const struct weir_sync_event *e, uint64_t now_ms)
+static void
+on_acked (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_sync_event *e,
+          uint64_t now_ms)
 {
     pair->entries_acked += e->entries;
     pair->entries_moved += e->entries;
@@ -450,8 +472,9 @@ static void on_acked (struct weir_sync *self, struct weir_sync_pair *pair,
     weir_sync_judge (self, pair, false, now_ms);
 }
 
-static void on_arrived (struct weir_sync *self, struct weir_sync_pair *pair,
-                        const struct weir_sync_event *e, uint64_t now_ms)
+static void
+on_arrived (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_sync_event *e,
+            uint64_t now_ms)
 {
     if (!weir_id_is_zero (&e->digest)) {
         pair->db->digest = e->digest;
@@ -471,8 +494,9 @@ static void on_arrived (struct weir_sync *self, struct weir_sync_pair *pair,
     weir_sync_judge (self, pair, false, now_ms);
 }
 
-void weir_sync_on_transfer_event (struct weir_sync *self, const struct weir_sync_event *e,
-                                  uint64_t now_ms)
+void
+weir_sync_on_transfer_event (struct weir_sync *self, const struct weir_sync_event *e,
+                             uint64_t now_ms)
 {
     struct weir_sync_pair *pair = find_transfer (self, e->session, e->transfer);
     if (!pair) {

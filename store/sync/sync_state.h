@@ -1,9 +1,9 @@
 #ifndef WEIR_STORE_SYNC_SYNC_STATE_H
 #define WEIR_STORE_SYNC_SYNC_STATE_H
 
-/* The inside of the synchronizer, shared by its files: sync.c (events in, sessions, sharing),
- * sync_out.c (actions and timers), sync_ladder.c (digests and comparison), sync_live.c (novel
- * ranges and transfers). Nobody else includes it.
+/* The inside of the synchronizer, shared by its files: sync.c (events in, sessions, time),
+ * sync_table.c (what is shared with whom), sync_out.c (actions and timers), sync_ladder.c
+ * (digests and comparison), sync_live.c (novel ranges and transfers). Nobody else includes it.
  *
  * A pair is (device, database). Everything decided about it follows from two digests, ours and
  * the last one the peer told; the rest of the state only says what is being done about their
@@ -18,7 +18,7 @@
 
 struct weir_sync_timer {
     uint64_t due_ms;
-    size_t at; /* in the heap, from 1; 0: not in it */
+    size_t at;                         /* in the heap, from 1; 0: not in it */
     struct weir_sync_session *session; /* one of the two */
     struct weir_sync_pair *pair;
 };
@@ -82,18 +82,18 @@ struct weir_sync_pair {
 
     struct weir_id theirs; /* zero: not told */
     bool in_step;          /* said so */
-    bool met;    /* equal or compared since the session began: novel ranges alone will do */
-    bool refused; /* the peer takes no data of this */
-    bool manual; /* asked for by hand, though nothing is sent by itself */
-    bool behind; /* said so while absent */
-    bool greet; /* its digest is to be said at the next turn, and the peer's asked for */
-    bool reply; /* the message at hand asked for its digest */
+    bool met;            /* equal or compared since the session began: novel ranges alone will do */
+    bool refused;        /* the peer takes no data of this */
+    bool manual;         /* asked for by hand, though nothing is sent by itself */
+    bool behind;         /* said so while absent */
+    bool greet;          /* its digest is to be said at the next turn, and the peer's asked for */
+    bool reply;          /* the message at hand asked for its digest */
     uint64_t differs_ms; /* since when; 0: equal or unknown */
     uint64_t activity_ms;
     uint64_t recheck_ms;
-    uint64_t ladder_ms; /* no sooner than this again */
-    unsigned attempts;  /* ladders since the last equality */
-    bool turn;          /* the smaller id did not ask: we do */
+    uint64_t ladder_ms;         /* no sooner than this again */
+    unsigned attempts;          /* ladders since the last equality */
+    bool turn;                  /* the smaller id did not ask: we do */
     struct weir_id ladder_ours; /* digests at the last ladder and the last DIFFERS */
     struct weir_id ladder_theirs;
     struct weir_id differs_ours;
@@ -150,11 +150,23 @@ struct weir_sync {
     struct weir_sync_actions *actions; /* of the step at hand */
 };
 
+/* ---- sync_table.c ---- */
+struct weir_sync_peer *weir_sync_need_peer (struct weir_sync *self, const struct weir_id *device);
+/* Forgets the peer when nothing is known of it any more. */
+void weir_sync_drop_peer (struct weir_sync *self, struct weir_sync_peer *peer);
+struct weir_sync_pair *weir_sync_find_pair (const struct weir_sync *self,
+                                            const struct weir_id *device, const struct weir_id *db);
+void weir_sync_put_tag (struct weir_sync_session *session, struct weir_sync_pair *pair);
+void weir_sync_free_pair (struct weir_sync_pair *pair);
+void weir_sync_on_share (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms);
+void weir_sync_on_unshare (struct weir_sync *self, const struct weir_sync_event *e);
+void weir_sync_on_store_up (struct weir_sync *self, uint64_t now_ms);
+void weir_sync_on_check (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms);
+
 /* ---- sync_out.c ---- */
 struct weir_sync_action *weir_sync_act (struct weir_sync *self, enum weir_sync_action_type type,
                                         const struct weir_sync_pair *pair);
-struct weir_sync_message *weir_sync_say (struct weir_sync *self,
-                                         struct weir_sync_session *session,
+struct weir_sync_message *weir_sync_say (struct weir_sync *self, struct weir_sync_session *session,
                                          enum weir_sync_message_type type,
                                          const struct weir_sync_pair *pair);
 void weir_sync_say_close (struct weir_sync *self, struct weir_sync_session *session,
@@ -190,8 +202,8 @@ void weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *sess
 void weir_sync_on_compared (struct weir_sync *self, const struct weir_sync_event *e,
                             uint64_t now_ms);
 void weir_sync_end_stage (struct weir_sync *self, struct weir_sync_pair *pair);
-void weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair,
-                       enum weir_status status, uint64_t now_ms);
+void weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair, enum weir_status status,
+                       uint64_t now_ms);
 void weir_sync_pages_clear (struct weir_sync_pages *pages);
 /* The tag is of a database the device was removed from: it is told. */
 void weir_sync_unknown_tag (struct weir_sync *self, struct weir_sync_session *session,

@@ -1,6 +1,6 @@
-/* One node's store: the glue that actors/store has, as thin as possible. Requests of peers come
- * in as events, frames and acknowledgements over links; what is durable goes out as novel
- * ranges, acknowledgements and arrivals, in that order. Nothing leaves before it is synced. */
+/* One node's store: the glue that actors/store has, as thin as possible. What is durable goes
+ * out as novel ranges, arrivals and acknowledgements, in that order; nothing leaves before it is
+ * synced. Its transfers are in transfer.c. */
 
 #include "tests/sim/sim.h"
 #include "store/sync/sync_state.h"
@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void sim_node_init (struct sim *sim, unsigned index, enum weir_role role)
+void
+sim_node_init (struct sim *sim, unsigned index, enum weir_role role)
 {
     struct sim_node *node = &sim->nodes[index];
     uint8_t seed[32] = { 0 };
@@ -23,7 +24,8 @@ void sim_node_init (struct sim *sim, unsigned index, enum weir_role role)
     node->online = true;
 }
 
-static void drop_transfer (struct sim_node *node, struct sim_transfer *t)
+void
+sim_drop_transfer (struct sim_node *node, struct sim_transfer *t)
 {
     struct sim_transfer **at = &node->transfers;
     while (*at != t) {
@@ -39,12 +41,13 @@ static void drop_transfer (struct sim_node *node, struct sim_transfer *t)
     free (t);
 }
 
-void sim_store_stop (struct sim *sim, struct sim_node *node)
+void
+sim_store_stop (struct sim *sim, struct sim_node *node)
 {
     (void) sim;
     node->epochs[SIM_STORE]++;
     while (node->transfers) {
-        drop_transfer (node, node->transfers);
+        sim_drop_transfer (node, node->transfers);
     }
     for (size_t i = 0; i < node->n_compares; i++) {
         sim_event_free (node->compares[i]);
@@ -55,7 +58,8 @@ void sim_store_stop (struct sim *sim, struct sim_node *node)
     node->disk = false;
 }
 
-void sim_node_fini (struct sim_node *node)
+void
+sim_node_fini (struct sim_node *node)
 {
     sim_store_stop (NULL, node);
     sim_peers_stop (NULL, node);
@@ -72,7 +76,8 @@ void sim_node_fini (struct sim_node *node)
 
 /* ---- to peers ---- */
 
-static struct sim_event *tell_new (struct sim_node *node, enum weir_sync_event_type type)
+struct sim_event *
+sim_tell_new (struct sim_node *node, enum weir_sync_event_type type)
 {
     struct sim_event *e = sim_event_new (SIM_TELL, node->index);
     e->epoch = node->epochs[SIM_PEERS];
@@ -80,20 +85,22 @@ static struct sim_event *tell_new (struct sim_node *node, enum weir_sync_event_t
     return e;
 }
 
-static void tell (struct sim *sim, struct sim_event *e)
+void
+sim_tell (struct sim *sim, struct sim_event *e)
 {
     sim_post (sim, e, sim->now_ms);
 }
 
-static struct weir_id db_digest (struct sim_node *node, const struct weir_id *db)
+struct weir_id
+sim_digest (struct sim_node *node, const struct weir_id *db)
 {
     struct weir_vector empty = { 0 };
     const struct weir_vector *v = weir_repo_vector (node->repo, db);
     return weir_vector_digest (v ? v : &empty);
 }
 
-static bool ever_member (struct sim_node *node, const struct weir_id *db,
-                         const struct weir_id *device)
+static bool
+ever_member (struct sim_node *node, const struct weir_id *db, const struct weir_id *device)
 {
     size_t count = 0;
     const struct weir_member *members = weir_repo_members (node->repo, db, &count);
@@ -105,7 +112,8 @@ static bool ever_member (struct sim_node *node, const struct weir_id *db,
     return false;
 }
 
-void sim_share_all (struct sim *sim, struct sim_node *node)
+void
+sim_share_all (struct sim *sim, struct sim_node *node)
 {
     if (!node->repo) {
         return;
@@ -123,25 +131,26 @@ void sim_share_all (struct sim *sim, struct sim_node *node)
             }
             const struct weir_id *device = &sim->nodes[n].identity.device;
             bool share = info.joining
-                         || weir_repo_right (node->repo, &sim->dbs[d], device)
-                                != WEIR_RIGHT_NONE;
-            struct sim_event *e = tell_new (node, share ? WEIR_SYNC_SHARE : WEIR_SYNC_UNSHARE);
+                         || weir_repo_right (node->repo, &sim->dbs[d], device) != WEIR_RIGHT_NONE;
+            struct sim_event *e = sim_tell_new (node, share ? WEIR_SYNC_SHARE : WEIR_SYNC_UNSHARE);
             e->event.device = *device;
             e->event.db = sim->dbs[d];
             e->event.direction = WEIR_SYNC_BOTH;
-            e->event.digest = db_digest (node, &sim->dbs[d]);
+            e->event.digest = sim_digest (node, &sim->dbs[d]);
             if (!share) {
-                e->event.status = ever_member (node, &sim->dbs[d], device) ? WEIR_REMOVED
-                                                                           : WEIR_NOT_MEMBER;
+                e->event.status =
+                    ever_member (node, &sim->dbs[d], device) ? WEIR_REMOVED : WEIR_NOT_MEMBER;
             }
-            tell (sim, e);
+            sim_tell (sim, e);
         }
     }
 }
 
-void sim_store_start (struct sim *sim, struct sim_node *node)
+void
+sim_store_start (struct sim *sim, struct sim_node *node)
 {
-    struct weir_repo_options options = { .kv = node->kv, .tips = node->tips,
+    struct weir_repo_options options = { .kv = node->kv,
+                                         .tips = node->tips,
                                          .identity = &node->identity };
     weir_rand_bytes (&sim->rand, options.seed, sizeof options.seed);
     struct weir_error error = { 0 };
@@ -158,7 +167,7 @@ void sim_store_start (struct sim *sim, struct sim_node *node)
             }
         }
     }
-    tell (sim, tell_new (node, WEIR_SYNC_STORE_UP));
+    sim_tell (sim, sim_tell_new (node, WEIR_SYNC_STORE_UP));
     sim_share_all (sim, node);
     sim_store_dirty (sim, node);
     struct sim_event *e = sim_event_new (SIM_WATCH, node->index);
@@ -168,7 +177,8 @@ void sim_store_start (struct sim *sim, struct sim_node *node)
 
 /* ---- the disk ---- */
 
-void sim_store_dirty (struct sim *sim, struct sim_node *node)
+void
+sim_store_dirty (struct sim *sim, struct sim_node *node)
 {
     if (!node->turn) {
         node->turn = true;
@@ -178,7 +188,8 @@ void sim_store_dirty (struct sim *sim, struct sim_node *node)
     }
 }
 
-static void flush (struct sim *sim, struct sim_node *node)
+void
+sim_flush (struct sim *sim, struct sim_node *node)
 {
     node->flushed = weir_repo_flush (node->repo, sim->now_ms);
     for (size_t i = node->n_acked; i > 0 && node->acked[i - 1].batch == 0; i--) {
@@ -198,7 +209,8 @@ static void flush (struct sim *sim, struct sim_node *node)
     }
 }
 
-static void tell_novel (struct sim *sim, struct sim_node *node)
+static void
+tell_novel (struct sim *sim, struct sim_node *node)
 {
     struct weir_log_row row;
     struct sim_event *e = NULL;
@@ -207,31 +219,32 @@ static void tell_novel (struct sim *sim, struct sim_node *node)
         if (e
             && (!weir_id_equal (&e->event.db, &row.db)
                 || !weir_id_equal (&e->event.source, &row.source))) {
-            tell (sim, e);
+            sim_tell (sim, e);
             e = NULL;
         }
         if (!e) {
-            e = tell_new (node, WEIR_SYNC_NOVEL);
+            e = sim_tell_new (node, WEIR_SYNC_NOVEL);
             e->event.db = row.db;
             e->event.source = row.source;
-            e->event.digest = db_digest (node, &row.db);
+            e->event.digest = sim_digest (node, &row.db);
         }
         weir_ranges_add (&e->ranges, &row.range, &weir_id_zero);
     }
     if (e) {
-        tell (sim, e);
+        sim_tell (sim, e);
     }
 }
 
-static void acknowledge (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
+static void
+acknowledge (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
 {
     uint64_t limit = 0;
     t->batch = 0;
     if (!weir_in_durable (t->in, t->batch_offset, &limit)) {
         return;
     }
-    struct weir_id digest = db_digest (node, &t->db);
-    struct sim_event *e = tell_new (node, WEIR_SYNC_ARRIVED);
+    struct weir_id digest = sim_digest (node, &t->db);
+    struct sim_event *e = sim_tell_new (node, WEIR_SYNC_ARRIVED);
     e->event.session = t->session;
     e->event.transfer = t->number;
     e->event.entries = t->entries;
@@ -241,7 +254,7 @@ static void acknowledge (struct sim *sim, struct sim_node *node, struct sim_tran
     t->told = weir_id_zero;
     t->entries = 0;
     t->gap = false;
-    tell (sim, e);
+    sim_tell (sim, e);
     e = sim_event_new (SIM_ACK, t->peer);
     e->from = node->index;
     e->session = t->session;
@@ -252,12 +265,8 @@ static void acknowledge (struct sim *sim, struct sim_node *node, struct sim_tran
     sim_send (sim, e);
 }
 
-static void pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t);
-static void do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask);
-static void do_send (struct sim *sim, struct sim_node *node, struct sim_transfer *t,
-                     struct sim_event *ask);
-
-static void on_disk (struct sim *sim, struct sim_node *node)
+static void
+on_disk (struct sim *sim, struct sim_node *node)
 {
     node->disk = false;
     weir_kv_memory_sync (node->kv);
@@ -279,20 +288,20 @@ static void on_disk (struct sim *sim, struct sim_node *node)
             acknowledge (sim, node, t);
         }
         for (size_t i = 0; i < t->n_held; i++) {
-            do_send (sim, node, t, t->held[i]);
+            sim_do_send (sim, node, t, t->held[i]);
             sim_event_free (t->held[i]);
         }
         t->n_held = 0;
     }
     for (size_t i = 0; i < node->n_compares; i++) {
-        do_compare (sim, node, node->compares[i]);
+        sim_do_compare (sim, node, node->compares[i]);
         sim_event_free (node->compares[i]);
     }
     node->n_compares = 0;
     for (struct sim_transfer *t = node->transfers; t; t = t->next) {
         if (t->waits) {
             t->waits = false;
-            pump (sim, node, t);
+            sim_pump (sim, node, t);
         }
         if (t->in && weir_in_consumed (t->in) > t->batch_offset) {
             sim_store_dirty (sim, node);
@@ -301,381 +310,9 @@ static void on_disk (struct sim *sim, struct sim_node *node)
     (void) weir_repo_work (node->repo, sim->now_ms);
 }
 
-/* ---- what peers asks ---- */
-
-static struct sim_transfer *find_transfer (struct sim_node *node, uint64_t session,
-                                           uint64_t number, bool out)
-{
-    struct sim_transfer *t = node->transfers;
-    while (t && !(t->session == session && t->number == number && (t->out != NULL) == out)) {
-        t = t->next;
-    }
-    return t;
-}
-
-static bool names_chain (const struct weir_told_row *rows, size_t n,
-                         const struct weir_chain *chain)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (weir_chain_compare (&rows[i].row.chain, chain) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Our rows, with samples where `unknown` names the chain, in one block. */
-static struct weir_told_row *our_rows (struct sim_node *node, const struct weir_sync_action *ask,
-                                       const struct weir_vector *unknown, size_t *n_rows)
-{
-    const struct weir_vector *v = weir_repo_vector (node->repo, &ask->db);
-    struct weir_vector ours = { 0 };
-    if (v) {
-        weir_vector_copy (&ours, v);
-    }
-    struct weir_told_row *rows = weir_alloc ((ours.count + 1) * sizeof rows[0]);
-    struct weir_sample *samples =
-        weir_alloc ((unknown->count + 1) * WEIR_VECTOR_SAMPLES_MAX * 4 * sizeof samples[0]);
-    size_t n = 0;
-    size_t used = 0;
-    for (size_t i = 0; i < ours.count; i++) {
-        if (ask->only && !names_chain (ask->rows, ask->n_rows, &ours.rows[i].chain)) {
-            continue;
-        }
-        rows[n].row = ours.rows[i];
-        size_t count = 0;
-        if (weir_vector_chain (unknown, &ours.rows[i].chain, &count)
-            && used < unknown->count * WEIR_VECTOR_SAMPLES_MAX * 3) {
-            rows[n].samples = samples + used;
-            rows[n].n_samples = weir_repo_samples (node->repo, &ask->db, &ours.rows[i],
-                                                   samples + used, WEIR_VECTOR_SAMPLES_MAX);
-            used += rows[n].n_samples;
-        }
-        n++;
-    }
-    struct weir_told_row *copy = weir_sync_copy_rows (rows, n);
-    *n_rows = n;
-    free (rows);
-    free (samples);
-    weir_vector_fini (&ours);
-    return copy;
-}
-
-static void do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask)
-{
-    struct sim_event *e = tell_new (node, WEIR_SYNC_COMPARED);
-    e->event.ticket = ask->action.ticket;
-    bool more = false;
-    if (!ask->action.ask) {
-        e->event.status =
-            weir_repo_compare (node->repo, &ask->action.db, ask->action.rows, ask->action.n_rows,
-                               &e->ranges, &more, &e->unknown);
-    }
-    e->event.more = more;
-    if (e->event.status == WEIR_OK) {
-        e->rows = our_rows (node, &ask->action, &e->unknown, &e->event.n_rows);
-    } else {
-        sim_fail (sim, "node %u: compare: %s", node->index, weir_status_code (e->event.status));
-    }
-    tell (sim, e);
-}
-
-static void pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
-{
-    if (!t->started) {
-        return;
-    }
-    struct weir_buf runs = { 0 };
-    for (;;) {
-        struct weir_range range;
-        uint64_t seq;
-        size_t max;
-        while (weir_out_wants (t->out, &range, &seq, &max)) {
-            uint64_t next = range.to_seq;
-            weir_buf_clear (&runs);
-            enum weir_status status =
-                weir_repo_read (node->repo, &t->db, &range, seq, max, &runs, &next);
-            if (status == WEIR_BUSY) {
-                t->waits = true; /* for the disk: compared when readable, sent when synced */
-                sim_store_dirty (sim, node);
-                break;
-            }
-            if (status != WEIR_OK) {
-                sim_fail (sim, "node %u: cannot read what it should send: %s", node->index,
-                          weir_status_code (status));
-                weir_buf_clear (&runs);
-                next = range.to_seq;
-            }
-            weir_out_bytes (t->out, weir_buf_bytes (&runs), next);
-        }
-        struct weir_bytes bytes;
-        struct sim_event *e = sim_event_new (SIM_FRAME, t->peer);
-        if (!weir_out_frame (t->out, sim->now_ms, &e->offset, &bytes, &e->digest)) {
-            sim_event_free (e);
-            break;
-        }
-        weir_buf_put_bytes (&e->body, bytes);
-        e->from = node->index;
-        e->session = t->session;
-        e->transfer = t->number;
-        node->frames++;
-        sim_send (sim, e);
-    }
-    weir_buf_fini (&runs);
-    if (t->fed && weir_out_idle (t->out)) {
-        t->fed = false;
-        struct sim_event *e = tell_new (node, WEIR_SYNC_ACKED);
-        e->event.session = t->session;
-        e->event.transfer = t->number;
-        e->event.idle = true;
-        tell (sim, e);
-    }
-}
-
-static int range_order (const void *a, const void *b)
-{
-    const struct weir_log_row *x = a;
-    const struct weir_log_row *y = b;
-    return (x->position > y->position) - (x->position < y->position);
-}
-
-/* In the order of arrival, so that little has to wait for what it builds on at the other side:
- * each range is cut at the rows of the log. */
-static void feed_in_order (struct sim_node *node, struct sim_transfer *t,
-                           const struct weir_ranges *ranges, const struct weir_id *digest)
-{
-    struct weir_ranges ordered = { 0 };
-    struct weir_log_row *rows = NULL;
-    size_t n = 0;
-    size_t cap = 0;
-    if (ranges->count < 2) {
-        weir_out_feed (t->out, ranges, digest);
-        return;
-    }
-    for (size_t i = 0; i < ranges->count; i++) {
-        weir_grow (&rows, &cap, n + 1, sizeof rows[0]);
-        rows[n].range = ranges->items[i];
-        rows[n].position = UINT64_MAX - ranges->count + i;
-        struct weir_log_row row;
-        uint64_t after = 0;
-        while (weir_repo_log_next (node->repo, after, &t->db, &row) == WEIR_OK) {
-            after = row.position;
-            if (weir_chain_compare (&row.range.chain, &ranges->items[i].chain) == 0
-                && row.range.to_seq > ranges->items[i].from_seq
-                && row.range.from_seq <= ranges->items[i].from_seq) {
-                rows[n].position = row.position; /* where its first entry came */
-                break;
-            }
-        }
-        n++;
-    }
-    qsort (rows, n, sizeof rows[0], range_order);
-    for (size_t i = 0; i < n; i++) {
-        weir_ranges_add (&ordered, &rows[i].range, &weir_id_zero);
-    }
-    weir_out_feed (t->out, &ordered, digest);
-    weir_ranges_fini (&ordered);
-    free (rows);
-}
-
-static void do_send (struct sim *sim, struct sim_node *node, struct sim_transfer *t,
-                     struct sim_event *ask)
-{
-    for (size_t i = 0; i < ask->action.ranges.count; i++) {
-        const struct weir_range *r = &ask->action.ranges.items[i];
-        sim_log (sim, "  %u sends %02x/%04x %llu..%llu to %u", node->index, r->chain.author.b[0],
-                 (unsigned) (r->chain.lane & 0xffff), (unsigned long long) r->from_seq,
-                 (unsigned long long) r->to_seq, t->peer);
-    }
-    feed_in_order (node, t, &ask->action.ranges, &ask->action.digest);
-    t->fed = true;
-    pump (sim, node, t);
-}
-
-static void on_open (struct sim *sim, struct sim_node *node, const struct weir_sync_action *a)
-{
-    struct sim_transfer *t = weir_alloc (sizeof *t);
-    t->session = a->session;
-    t->number = a->transfer;
-    t->db = a->db;
-    for (unsigned n = 0; n < sim->n_nodes; n++) {
-        if (weir_id_equal (&sim->nodes[n].identity.device, &a->device)) {
-            t->peer = n;
-        }
-    }
-    if (a->type == WEIR_SYNC_OPEN_OUT) {
-        t->out = weir_out_new (sim->now_ms);
-    } else {
-        t->in = weir_in_new (a->credit);
-    }
-    t->next = node->transfers;
-    node->transfers = t;
-    struct sim_event *e = tell_new (node, WEIR_SYNC_OPENED);
-    e->event.session = a->session;
-    e->event.transfer = a->transfer;
-    tell (sim, e);
-}
-
-/* Keeps the event: true. */
-static bool on_ask (struct sim *sim, struct sim_node *node, struct sim_event *ask)
-{
-    const struct weir_sync_action *a = &ask->action;
-    struct sim_transfer *out = find_transfer (node, a->session, a->transfer, true);
-    struct sim_transfer *in = find_transfer (node, a->session, a->transfer, false);
-    if (a->type == WEIR_SYNC_COMPARE) {
-        flush (sim, node);
-        if (weir_kv_synced (node->kv) >= node->flushed) {
-            do_compare (sim, node, ask);
-            return false;
-        }
-        weir_grow (&node->compares, &node->compares_cap, node->n_compares + 1,
-                   sizeof (struct sim_event *));
-        node->compares[node->n_compares++] = ask;
-        return true;
-    }
-    if (a->type == WEIR_SYNC_OPEN_OUT || a->type == WEIR_SYNC_OPEN_IN) {
-        on_open (sim, node, a);
-    } else if (a->type == WEIR_SYNC_START && out) {
-        out->started = true;
-        weir_out_limit (out->out, a->credit);
-        pump (sim, node, out);
-    } else if (a->type == WEIR_SYNC_SEND && out) {
-        if (weir_kv_synced (node->kv) < node->flushed || out->n_held > 0) {
-            weir_grow (&out->held, &out->held_cap, out->n_held + 1, sizeof (struct sim_event *));
-            out->held[out->n_held++] = ask;
-            return true;
-        }
-        do_send (sim, node, out, ask);
-    } else if (a->type == WEIR_SYNC_STOP && (out || in)) {
-        drop_transfer (node, out ? out : in);
-    }
-    return false;
-}
-
-/* ---- over the links ---- */
-
-static void give_up (struct sim *sim, struct sim_node *node, struct sim_transfer *t,
-                     enum weir_status status)
-{
-    struct sim_event *e = tell_new (node, WEIR_SYNC_TRANSFER_LOST);
-    e->event.session = t->session;
-    e->event.transfer = t->number;
-    e->event.status = status;
-    tell (sim, e);
-    drop_transfer (node, t);
-}
-
-static enum weir_status import_runs (struct sim *sim, struct sim_node *node,
-                                     struct sim_transfer *t)
-{
-    const struct weir_id *source = &sim->nodes[t->peer].identity.device;
-    for (;;) {
-        struct weir_bytes bytes = weir_in_bytes (t->in);
-        size_t used = 0;
-        if (bytes.len == 0) {
-            return WEIR_OK;
-        }
-        enum weir_status status = weir_run_length (bytes, &used);
-        if (status != WEIR_OK) {
-            return status == WEIR_PENDING ? WEIR_OK : status;
-        }
-        struct weir_import_result result = { 0 };
-        status = weir_repo_import (node->repo, &t->db, weir_bytes (bytes.data, used), source,
-                                   sim->now_ms, &result);
-        if (status != WEIR_OK) {
-            return status;
-        }
-        weir_in_consume (t->in, used);
-        if (result.outcome == WEIR_IMPORT_NEW) {
-            t->entries += result.range.to_seq - result.range.from_seq;
-            node->entries_new += result.range.to_seq - result.range.from_seq;
-        } else if (result.outcome == WEIR_IMPORT_PENDING) {
-            t->gap = true;
-        } else if (result.outcome == WEIR_IMPORT_HELD) {
-            node->entries_again++;
-            sim_log (sim, "  %u: held already, from %u", node->index, t->peer);
-        } else {
-            sim_log (sim, "node %u refuses a run: %s", node->index,
-                     weir_status_code (result.status));
-        }
-    }
-}
-
-static void on_frame (struct sim *sim, struct sim_node *node, const struct sim_event *e)
-{
-    struct sim_transfer *t = find_transfer (node, e->session, e->transfer, false);
-    if (!t) {
-        return;
-    }
-    enum weir_status status =
-        weir_in_frame (t->in, e->offset, weir_buf_bytes (&e->body), &e->digest);
-    if (status == WEIR_EXISTS) {
-        return;
-    }
-    if (status == WEIR_OK) {
-        status = import_runs (sim, node, t);
-    }
-    if (status != WEIR_OK) {
-        if (status != WEIR_GAP) {
-            sim_fail (sim, "node %u: frame: %s", node->index, weir_status_code (status));
-        }
-        give_up (sim, node, t, status);
-        return;
-    }
-    struct weir_id told = weir_in_digest (t->in);
-    if (!weir_id_is_zero (&told)) {
-        t->told = told;
-    }
-    if (e->body.len == 0 && !weir_id_is_zero (&told)) {
-        struct sim_event *arrived = tell_new (node, WEIR_SYNC_ARRIVED);
-        arrived->event.session = t->session;
-        arrived->event.transfer = t->number;
-        arrived->event.digest = db_digest (node, &t->db);
-        arrived->event.their_digest = told;
-        tell (sim, arrived);
-    }
-    sim_store_dirty (sim, node);
-}
-
-static void on_ack (struct sim *sim, struct sim_node *node, const struct sim_event *e)
-{
-    struct sim_transfer *t = find_transfer (node, e->session, e->transfer, true);
-    if (!t) {
-        return;
-    }
-    uint64_t entries = 0;
-    if (weir_out_ack (t->out, e->offset, sim->now_ms, &entries) != WEIR_OK) {
-        sim_fail (sim, "node %u: an acknowledgement of what was never sent", node->index);
-        return;
-    }
-    weir_out_limit (t->out, e->limit);
-    pump (sim, node, t);
-    struct sim_event *acked = tell_new (node, WEIR_SYNC_ACKED);
-    acked->event.session = t->session;
-    acked->event.transfer = t->number;
-    acked->event.entries = entries;
-    acked->event.their_digest = e->digest;
-    acked->event.idle = weir_out_idle (t->out);
-    t->fed = t->fed && !acked->event.idle;
-    tell (sim, acked);
-}
-
-static void on_watch (struct sim *sim, struct sim_node *node)
-{
-    struct sim_transfer *next;
-    for (struct sim_transfer *t = node->transfers; t; t = next) {
-        next = t->next;
-        if (t->out && weir_out_stalled (t->out, sim->now_ms)) {
-            give_up (sim, node, t, WEIR_TIMED_OUT);
-        }
-    }
-    struct sim_event *e = sim_event_new (SIM_WATCH, node->index);
-    e->epoch = node->epochs[SIM_STORE];
-    sim_post (sim, e, sim->now_ms + 1000);
-}
-
 /* Takes the event. */
-void sim_store_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
+void
+sim_store_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
 {
     bool kept = false;
     if (!node->repo) {
@@ -684,23 +321,23 @@ void sim_store_event (struct sim *sim, struct sim_node *node, struct sim_event *
     }
     switch (e->type) {
     case SIM_FRAME:
-        on_frame (sim, node, e);
+        sim_on_frame (sim, node, e);
         break;
     case SIM_ACK:
-        on_ack (sim, node, e);
+        sim_on_ack (sim, node, e);
         break;
     case SIM_ASK:
-        kept = on_ask (sim, node, e);
+        kept = sim_on_ask (sim, node, e);
         break;
     case SIM_DISK:
         on_disk (sim, node);
         break;
     case SIM_TURN:
         node->turn = false;
-        flush (sim, node);
+        sim_flush (sim, node);
         break;
     case SIM_WATCH:
-        on_watch (sim, node);
+        sim_on_watch (sim, node);
         break;
     case SIM_MESSAGE:
     case SIM_TELL:
@@ -714,7 +351,8 @@ void sim_store_event (struct sim *sim, struct sim_node *node, struct sim_event *
     }
 }
 
-void sim_node_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
+void
+sim_node_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
 {
     switch (e->type) {
     case SIM_TELL:

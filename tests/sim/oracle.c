@@ -8,13 +8,15 @@
 
 /* ---- edits ---- */
 
-void sim_note_acked (struct sim_node *node, const struct weir_id *db, const struct weir_id *entry)
+void
+sim_note_acked (struct sim_node *node, const struct weir_id *db, const struct weir_id *entry)
 {
     weir_grow (&node->acked, &node->acked_cap, node->n_acked + 1, sizeof node->acked[0]);
     node->acked[node->n_acked++] = (struct sim_acked){ .db = *db, .entry = *entry };
 }
 
-bool sim_commit (struct sim *sim, struct sim_node *node, unsigned db)
+bool
+sim_commit (struct sim *sim, struct sim_node *node, unsigned db, bool large, bool follow)
 {
     struct weir_doc *doc = NULL;
     struct weir_error error = { 0 };
@@ -34,7 +36,10 @@ bool sim_commit (struct sim *sim, struct sim_node *node, unsigned db)
         if (weir_rand_below (&sim->rand, 4) == 0) {
             (void) !weir_edit_remove (edit, path, &error); /* may not be there */
         } else {
-            json_t *value = json_integer ((json_int_t) weir_rand_below (&sim->rand, 1000000));
+            char text[1024];
+            size_t len = (size_t) weir_rand_below (&sim->rand, sizeof text);
+            memset (text, 'a' + (int) (len % 26), sizeof text);
+            json_t *value = large ? json_stringn (text, len) : json_integer ((json_int_t) len);
             (void) !weir_edit_set (edit, path, value, &error); /* a parent may be no map */
             json_decref (value);
         }
@@ -47,21 +52,23 @@ bool sim_commit (struct sim *sim, struct sim_node *node, unsigned db)
     weir_edit_destroy (&edit);
     weir_buf_fini (&payload);
     if (done) {
-        sim_note_acked (node, &sim->dbs[db], &entry);
         sim_store_dirty (sim, node);
+    }
+    if (done && follow) {
+        sim_note_acked (node, &sim->dbs[db], &entry);
     }
     return done;
 }
 
 /* ---- while it runs ---- */
 
-void sim_check_durable (struct sim *sim, struct sim_node *node)
+void
+sim_check_durable (struct sim *sim, struct sim_node *node)
 {
     for (size_t i = 0; node->repo && i < node->n_acked; i++) {
         struct weir_entry_facts facts;
         if (node->acked[i].durable
-            && weir_repo_entry (node->repo, &node->acked[i].db, &node->acked[i].entry, &facts,
-                                NULL)
+            && weir_repo_entry (node->repo, &node->acked[i].db, &node->acked[i].entry, &facts, NULL)
                    != WEIR_OK) {
             sim_fail (sim, "P2: node %u lost a durable entry", node->index);
         }
@@ -69,7 +76,8 @@ void sim_check_durable (struct sim *sim, struct sim_node *node)
 }
 
 /* P7: no two entries of one author, lane and seq, but by a rolled-back machine. */
-void sim_check_written (struct sim *sim, struct sim_node *node, struct sim_acked *acked)
+void
+sim_check_written (struct sim *sim, struct sim_node *node, struct sim_acked *acked)
 {
     struct weir_entry_facts facts;
     if (weir_repo_entry (node->repo, &acked->db, &acked->entry, &facts, NULL) != WEIR_OK) {
@@ -95,14 +103,16 @@ void sim_check_written (struct sim *sim, struct sim_node *node, struct sim_acked
 /* ---- at the end ---- */
 
 /* Those that must agree: members by the heads of node 0, whom nobody can remove. */
-static bool counts (struct sim *sim, const struct sim_node *node, unsigned db)
+static bool
+counts (struct sim *sim, const struct sim_node *node, unsigned db)
 {
     return node->joined
            && weir_repo_right (sim->nodes[0].repo, &sim->dbs[db], &node->identity.device)
                   != WEIR_RIGHT_NONE;
 }
 
-static bool same_digest (struct sim *sim, struct sim_node *node, unsigned db)
+static bool
+same_digest (struct sim *sim, struct sim_node *node, unsigned db)
 {
     const struct weir_vector *v = weir_repo_vector (sim->nodes[0].repo, &sim->dbs[db]);
     if (!v) {
@@ -118,7 +128,8 @@ static bool same_digest (struct sim *sim, struct sim_node *node, unsigned db)
 }
 
 /* P1 by digests, and P9: those that are connected say so. */
-bool sim_converged (struct sim *sim)
+bool
+sim_converged (struct sim *sim)
 {
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         if (!sim->nodes[n].repo) {
@@ -135,8 +146,8 @@ bool sim_converged (struct sim *sim)
     return true;
 }
 
-static void check_document (struct sim *sim, struct sim_node *node, unsigned db,
-                            struct weir_buf *first)
+static void
+check_document (struct sim *sim, struct sim_node *node, unsigned db, struct weir_buf *first)
 {
     struct weir_doc *doc = NULL;
     struct weir_error error = { 0 };
@@ -154,7 +165,8 @@ static void check_document (struct sim *sim, struct sim_node *node, unsigned db,
     weir_buf_fini (&state);
 }
 
-static void check_heads (struct sim *sim, struct sim_node *node, unsigned db)
+static void
+check_heads (struct sim *sim, struct sim_node *node, unsigned db)
 {
     size_t n = 0;
     const struct weir_id *heads = weir_repo_heads (sim->nodes[0].repo, &sim->dbs[db], &n);
@@ -168,7 +180,8 @@ static void check_heads (struct sim *sim, struct sim_node *node, unsigned db)
     free (first);
 }
 
-static void check_status (struct sim *sim, struct sim_node *node, unsigned db)
+static void
+check_status (struct sim *sim, struct sim_node *node, unsigned db)
 {
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         struct sim_link *link = sim_link_between (sim, node->index, n);
@@ -179,8 +192,8 @@ static void check_status (struct sim *sim, struct sim_node *node, unsigned db)
         if (!weir_sync_find (node->sync, &sim->nodes[n].identity.device, &sim->dbs[db], &state)) {
             sim_fail (sim, "P9: node %u does not share with %u", node->index, n);
         } else if (state.phase != WEIR_SYNC_EQUAL) {
-            sim_fail (sim, "P9: node %u is in phase %d with %u though both are equal",
-                      node->index, (int) state.phase, n);
+            sim_fail (sim, "P9: node %u is in phase %d with %u though both are equal", node->index,
+                      (int) state.phase, n);
         }
     }
     if (weir_retry_count (node->retry, NULL) > sim->n_nodes * sim->n_dbs) {
@@ -188,7 +201,8 @@ static void check_status (struct sim *sim, struct sim_node *node, unsigned db)
     }
 }
 
-static void check_verify (struct sim *sim, struct sim_node *node)
+static void
+check_verify (struct sim *sim, struct sim_node *node)
 {
     struct weir_check_report report = { 0 };
     if (weir_repo_verify (node->repo, NULL, NULL, NULL, &report) != WEIR_OK) {
@@ -197,7 +211,8 @@ static void check_verify (struct sim *sim, struct sim_node *node)
 }
 
 /* Nodes between others forward as hubs; where a leaf stands there, comparisons do it. */
-static bool hubs_inside (struct sim *sim)
+static bool
+hubs_inside (struct sim *sim)
 {
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         unsigned links = 0;
@@ -212,7 +227,8 @@ static bool hubs_inside (struct sim *sim)
 }
 
 /* P6, in pairs, chains and hubs without faults: each body once, and a small excess. */
-static void check_bodies (struct sim *sim)
+static void
+check_bodies (struct sim *sim)
 {
     uint64_t fresh = 0;
     uint64_t again = 0;
@@ -226,7 +242,8 @@ static void check_bodies (struct sim *sim)
     }
 }
 
-void sim_check_end (struct sim *sim)
+void
+sim_check_end (struct sim *sim)
 {
     for (unsigned d = 0; d < sim->n_dbs; d++) {
         struct weir_buf first = { 0 };

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static void perform (struct sim *sim, struct sim_node *node, struct weir_sync_action *a)
+static void
+perform (struct sim *sim, struct sim_node *node, struct weir_sync_action *a)
 {
     struct sim_event *e;
     if (a->type == WEIR_SYNC_SAY) {
@@ -29,8 +30,8 @@ static void perform (struct sim *sim, struct sim_node *node, struct weir_sync_ac
             node->messages++;
         }
         sim_log (sim, "  %u says %d to %u (answer %d round %u rows %zu status %s)", node->index,
-                 (int) e->message.type, to, e->message.answer, e->message.round,
-                 e->message.n_rows, weir_status_code (e->message.status));
+                 (int) e->message.type, to, e->message.answer, e->message.round, e->message.n_rows,
+                 weir_status_code (e->message.status));
         sim_send (sim, e);
         return;
     }
@@ -55,7 +56,8 @@ static void perform (struct sim *sim, struct sim_node *node, struct weir_sync_ac
     sim_post (sim, e, sim->now_ms);
 }
 
-static void wake (struct sim *sim, struct sim_node *node)
+static void
+wake (struct sim *sim, struct sim_node *node)
 {
     uint64_t next = weir_sync_next_ms (node->sync);
     uint64_t retry = weir_retry_next_ms (node->retry);
@@ -70,7 +72,8 @@ static void wake (struct sim *sim, struct sim_node *node)
     sim_post (sim, e, next);
 }
 
-void sim_step (struct sim *sim, struct sim_node *node, const struct weir_sync_event *event)
+void
+sim_step (struct sim *sim, struct sim_node *node, const struct weir_sync_event *event)
 {
     struct weir_sync_actions actions = { 0 };
     weir_sync_step (node->sync, event, sim->now_ms, &actions);
@@ -81,7 +84,8 @@ void sim_step (struct sim *sim, struct sim_node *node, const struct weir_sync_ev
     wake (sim, node);
 }
 
-void sim_peers_start (struct sim *sim, struct sim_node *node)
+void
+sim_peers_start (struct sim *sim, struct sim_node *node)
 {
     struct weir_sync_options options = {
         .device = node->identity.device,
@@ -106,17 +110,22 @@ void sim_peers_start (struct sim *sim, struct sim_node *node)
     sim_share_all (sim, node);
 }
 
-void sim_peers_stop (struct sim *sim, struct sim_node *node)
+void
+sim_peers_stop (struct sim *sim, struct sim_node *node)
 {
-    (void) sim;
     node->epochs[SIM_PEERS]++;
+    if (sim && node->sync) {
+        struct weir_sync_counters c;
+        weir_sync_counters (node->sync, &c);
+        sim->stats->ladders += c.ladders;
+    }
     weir_sync_destroy (&node->sync);
     weir_retry_destroy (&node->retry);
     node->tick_ms = UINT64_MAX;
 }
 
-void sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_t session,
-                  bool up)
+void
+sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_t session, bool up)
 {
     if (!node->sync) {
         return;
@@ -136,7 +145,8 @@ void sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_
     sim_step (sim, node, &e);
 }
 
-static void on_tick (struct sim *sim, struct sim_node *node, const struct sim_event *e)
+static void
+on_tick (struct sim *sim, struct sim_node *node, const struct sim_event *e)
 {
     if (e->at_ms != node->tick_ms) {
         return; /* a sooner one was served since */
@@ -144,7 +154,8 @@ static void on_tick (struct sim *sim, struct sim_node *node, const struct sim_ev
     node->tick_ms = UINT64_MAX;
     const struct weir_retry_item *item;
     while ((item = weir_retry_due (node->retry, sim->now_ms)) != NULL) {
-        struct weir_sync_event check = { .type = WEIR_SYNC_CHECK, .device = item->device,
+        struct weir_sync_event check = { .type = WEIR_SYNC_CHECK,
+                                         .device = item->device,
                                          .db = item->db };
         sim_step (sim, node, &check);
     }
@@ -152,14 +163,16 @@ static void on_tick (struct sim *sim, struct sim_node *node, const struct sim_ev
     sim_step (sim, node, &tick);
 }
 
-void sim_peers_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
+void
+sim_peers_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
 {
     if (node->sync && e->type == SIM_TICK) {
         on_tick (sim, node, e);
     } else if (node->sync && e->type == SIM_SESSION) {
         sim_session (sim, node, e->from, e->session, e->up);
     } else if (node->sync && e->type == SIM_MESSAGE) {
-        struct weir_sync_event event = { .type = WEIR_SYNC_MESSAGE, .session = e->session,
+        struct weir_sync_event event = { .type = WEIR_SYNC_MESSAGE,
+                                         .session = e->session,
                                          .message = &e->message };
         sim_step (sim, node, &event);
     } else if (node->sync) {

@@ -16,21 +16,43 @@
 #define SIM_NODES_MAX 5
 #define SIM_DBS_MAX 2
 #define SIM_INTERVAL_MS 30000u
+#define SIM_POLL_MS 250u
 
 enum sim_part { SIM_STORE, SIM_PEERS };
 
 enum sim_event_type {
-    SIM_MESSAGE,  /* peers -> peers, over a link: `message` */
-    SIM_FRAME,    /* store -> store, over a link */
-    SIM_ACK,      /* store -> store, over a link */
-    SIM_ASK,      /* peers -> store, one node: `action` */
-    SIM_TELL,     /* store -> peers, one node: `event` */
-    SIM_SESSION,  /* link -> peers: up or down */
-    SIM_DISK,     /* the kv of a node syncs */
-    SIM_TURN,     /* the store's turn ends: flush */
-    SIM_TICK,     /* timers of a node's synchronizer */
-    SIM_WATCH,    /* the store looks at its transfers */
-    SIM_SCRIPT    /* the world does something */
+    SIM_MESSAGE, /* peers -> peers, over a link: `message` */
+    SIM_FRAME,   /* store -> store, over a link */
+    SIM_ACK,     /* store -> store, over a link */
+    SIM_ASK,     /* peers -> store, one node: `action` */
+    SIM_TELL,    /* store -> peers, one node: `event` */
+    SIM_SESSION, /* link -> peers: up or down */
+    SIM_DISK,    /* the kv of a node syncs */
+    SIM_TURN,    /* the store's turn ends: flush */
+    SIM_TICK,    /* timers of a node's synchronizer */
+    SIM_WATCH,   /* the store looks at its transfers */
+    SIM_SCRIPT   /* the world does something */
+};
+
+/* What the world does. */
+enum sim_script {
+    SIM_EDIT,
+    SIM_BURST,
+    SIM_CUT,
+    SIM_BLOCK,
+    SIM_HEAL,
+    SIM_CONNECT,
+    SIM_CRASH, /* power: both parts, unsynced writes lost */
+    SIM_KILL_STORE,
+    SIM_KILL_PEERS,
+    SIM_RESTART,
+    SIM_BACKUP,
+    SIM_ROLL_BACK,
+    SIM_JOIN,
+    SIM_REMOVE,
+    SIM_SETTINGS,
+    SIM_END_OF_FAULTS,
+    SIM_POLL
 };
 
 /* Owns what it points to. */
@@ -50,9 +72,9 @@ struct sim_event {
     struct weir_sync_message message;
     struct weir_sync_action action;
     struct weir_sync_event event;
-    struct weir_ranges ranges;   /* of event */
-    struct weir_vector unknown;  /* of event */
-    struct weir_told_row *rows;  /* of event */
+    struct weir_ranges ranges;  /* of event */
+    struct weir_vector unknown; /* of event */
+    struct weir_told_row *rows; /* of event */
     unsigned script;
     bool up;
 };
@@ -78,8 +100,8 @@ struct sim_transfer {
     struct weir_in *in;
     bool started;
     bool fed;
-    bool waits;            /* out: what is to be read is not synced yet */
-    uint64_t batch;        /* in: to be acknowledged with it */
+    bool waits;     /* out: what is to be read is not synced yet */
+    uint64_t batch; /* in: to be acknowledged with it */
     uint64_t batch_offset;
     uint64_t entries;
     struct weir_id told;
@@ -109,12 +131,12 @@ struct sim_node {
     struct weir_sync *sync; /* NULL: peers is down */
     struct weir_retry *retry;
     uint64_t epochs[2];
-    uint64_t told_position;  /* of the arrival log, as NOVEL */
+    uint64_t told_position; /* of the arrival log, as NOVEL */
     uint64_t members_epoch;
-    uint64_t flushed;        /* the last batch */
-    bool turn;               /* a SIM_TURN is on its way */
-    bool disk;               /* a SIM_DISK is on its way */
-    uint64_t tick_ms;        /* the SIM_TICK on its way; UINT64_MAX: none */
+    uint64_t flushed; /* the last batch */
+    bool turn;        /* a SIM_TURN is on its way */
+    bool disk;        /* a SIM_DISK is on its way */
+    uint64_t tick_ms; /* the SIM_TICK on its way; UINT64_MAX: none */
     struct sim_transfer *transfers;
     struct sim_acked *acked;
     size_t n_acked;
@@ -132,7 +154,7 @@ struct sim_node {
     /* counts */
     uint64_t entries_new;
     uint64_t entries_again;
-    uint64_t messages;   /* said, but DIGESTS */
+    uint64_t messages; /* said, but DIGESTS */
     uint64_t digests;
     uint64_t frames;
 };
@@ -146,6 +168,10 @@ struct sim_stats {
     uint64_t messages;
     uint64_t crashes;
     uint64_t lost;
+    uint64_t forks; /* chains that got a tip more */
+    uint64_t pending;
+    uint64_t refused;
+    uint64_t ladders;
     uint64_t slowest_ms; /* from the end of faults to convergence */
 };
 
@@ -184,7 +210,33 @@ void sim_fail (struct sim *sim, const char *format, ...) WEIR_PRINTF (2, 3);
 struct sim_link *sim_link_between (struct sim *sim, unsigned a, unsigned b);
 void sim_log (const struct sim *sim, const char *format, ...) WEIR_PRINTF (2, 3);
 
-/* node.c: the glue that the actors have. */
+void sim_script (struct sim *sim, enum sim_script what, unsigned node, uint64_t at_ms);
+void sim_connect (struct sim *sim, struct sim_link *link);
+void sim_end_session (struct sim *sim, struct sim_link *link);
+unsigned sim_below (struct sim *sim, unsigned n);
+bool sim_chance (struct sim *sim, unsigned percent);
+
+/* script.c: people, disks and power. */
+void sim_run_script (struct sim *sim, const struct sim_event *e);
+/* True when it was done in any database. */
+bool sim_change_member (struct sim *sim, struct sim_node *by, unsigned who, enum weir_right right);
+
+/* transfer.c: the store's transfers. */
+void sim_pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t);
+void sim_do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask);
+void sim_do_send (struct sim *sim, struct sim_node *node, struct sim_transfer *t,
+                  struct sim_event *ask);
+bool sim_on_ask (struct sim *sim, struct sim_node *node, struct sim_event *ask);
+void sim_on_frame (struct sim *sim, struct sim_node *node, const struct sim_event *e);
+void sim_on_ack (struct sim *sim, struct sim_node *node, const struct sim_event *e);
+void sim_on_watch (struct sim *sim, struct sim_node *node);
+
+/* node.c and peers.c: the glue that the actors have. */
+struct sim_event *sim_tell_new (struct sim_node *node, enum weir_sync_event_type type);
+void sim_tell (struct sim *sim, struct sim_event *e);
+struct weir_id sim_digest (struct sim_node *node, const struct weir_id *db);
+void sim_flush (struct sim *sim, struct sim_node *node);
+void sim_drop_transfer (struct sim_node *node, struct sim_transfer *t);
 void sim_node_init (struct sim *sim, unsigned index, enum weir_role role);
 void sim_node_fini (struct sim_node *node);
 void sim_store_start (struct sim *sim, struct sim_node *node);
@@ -196,10 +248,9 @@ void sim_store_event (struct sim *sim, struct sim_node *node, struct sim_event *
 void sim_peers_event (struct sim *sim, struct sim_node *node, struct sim_event *e);
 void sim_store_dirty (struct sim *sim, struct sim_node *node); /* something to flush */
 void sim_share_all (struct sim *sim, struct sim_node *node);
-void sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_t session,
-                  bool up);
+void sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_t session, bool up);
 void sim_step (struct sim *sim, struct sim_node *node, const struct weir_sync_event *event);
-bool sim_commit (struct sim *sim, struct sim_node *node, unsigned db);
+bool sim_commit (struct sim *sim, struct sim_node *node, unsigned db, bool large, bool follow);
 void sim_note_acked (struct sim_node *node, const struct weir_id *db, const struct weir_id *entry);
 
 /* oracle.c */

@@ -1,5 +1,5 @@
-/* The world of one history: virtual time, the links with their faults, and the script of what
- * people, disks and power do. Everything is drawn from one seed. */
+/* The world of one history: virtual time, nodes, and the links between them with their faults.
+ * Everything is drawn from one seed. */
 
 #include "tests/sim/sim.h"
 #include "store/sync/sync_state.h"
@@ -10,34 +10,14 @@
 #include <string.h>
 
 #define STEPS_MAX 400000u
-#define POLL_MS 250u
 #define SETTLED_MS (3u * WEIR_TRANSFER_STALL_MS) /* what was lost has timed out by then */
-
-enum script {
-    EDIT,
-    BURST,
-    CUT,
-    BLOCK,
-    HEAL,
-    CONNECT,
-    CRASH,         /* power: both parts, unsynced writes lost */
-    KILL_STORE,
-    KILL_PEERS,
-    RESTART,
-    BACKUP,
-    ROLL_BACK,
-    JOIN,
-    REMOVE,
-    SETTINGS,
-    END_OF_FAULTS,
-    POLL
-};
 
 enum topology { PAIR, TRIANGLE, CHAIN, HUB, MESH, TOPOLOGIES };
 
 /* ---- events ---- */
 
-struct sim_event *sim_event_new (enum sim_event_type type, unsigned node)
+struct sim_event *
+sim_event_new (enum sim_event_type type, unsigned node)
 {
     struct sim_event *e = weir_alloc (sizeof *e);
     e->type = type;
@@ -45,7 +25,8 @@ struct sim_event *sim_event_new (enum sim_event_type type, unsigned node)
     return e;
 }
 
-void sim_event_free (struct sim_event *e)
+void
+sim_event_free (struct sim_event *e)
 {
     if (!e) {
         return;
@@ -62,7 +43,8 @@ void sim_event_free (struct sim_event *e)
 }
 
 /* Of what travels over links. */
-static struct sim_event *copy_event (const struct sim_event *e)
+static struct sim_event *
+copy_event (const struct sim_event *e)
 {
     struct sim_event *copy = weir_alloc (sizeof *copy);
     *copy = *e;
@@ -78,7 +60,8 @@ static struct sim_event *copy_event (const struct sim_event *e)
     return copy;
 }
 
-static int event_order (const void *a, const void *b)
+static int
+event_order (const void *a, const void *b)
 {
     const struct sim_event *x = a;
     const struct sim_event *y = b;
@@ -88,21 +71,24 @@ static int event_order (const void *a, const void *b)
     return x->order < y->order ? -1 : 1;
 }
 
-void sim_post (struct sim *sim, struct sim_event *e, uint64_t at_ms)
+void
+sim_post (struct sim *sim, struct sim_event *e, uint64_t at_ms)
 {
     e->at_ms = at_ms;
     e->order = ++sim->order;
     weir_heap_push (&sim->events, e);
 }
 
-static void script (struct sim *sim, enum script what, unsigned node, uint64_t at_ms)
+void
+sim_script (struct sim *sim, enum sim_script what, unsigned node, uint64_t at_ms)
 {
     struct sim_event *e = sim_event_new (SIM_SCRIPT, node);
     e->script = what;
     sim_post (sim, e, at_ms);
 }
 
-void sim_fail (struct sim *sim, const char *format, ...)
+void
+sim_fail (struct sim *sim, const char *format, ...)
 {
     if (sim->failure[0] == 0) {
         va_list args;
@@ -112,7 +98,8 @@ void sim_fail (struct sim *sim, const char *format, ...)
     }
 }
 
-void sim_log (const struct sim *sim, const char *format, ...)
+void
+sim_log (const struct sim *sim, const char *format, ...)
 {
     if (sim->verbose) {
         va_list args;
@@ -126,7 +113,8 @@ void sim_log (const struct sim *sim, const char *format, ...)
 
 /* ---- links ---- */
 
-struct sim_link *sim_link_between (struct sim *sim, unsigned a, unsigned b)
+struct sim_link *
+sim_link_between (struct sim *sim, unsigned a, unsigned b)
 {
     for (unsigned i = 0; i < sim->n_links; i++) {
         struct sim_link *link = &sim->links[i];
@@ -137,17 +125,20 @@ struct sim_link *sim_link_between (struct sim *sim, unsigned a, unsigned b)
     return NULL;
 }
 
-static unsigned below (struct sim *sim, unsigned n)
+unsigned
+sim_below (struct sim *sim, unsigned n)
 {
     return (unsigned) weir_rand_below (&sim->rand, n);
 }
 
-static bool chance (struct sim *sim, unsigned percent)
+bool
+sim_chance (struct sim *sim, unsigned percent)
 {
-    return below (sim, 100) < percent;
+    return sim_below (sim, 100) < percent;
 }
 
-void sim_send (struct sim *sim, struct sim_event *e)
+void
+sim_send (struct sim *sim, struct sim_event *e)
 {
     struct sim_link *link = sim_link_between (sim, e->from, e->node);
     unsigned way = link && link->a == e->from ? 0 : 1;
@@ -156,18 +147,18 @@ void sim_send (struct sim *sim, struct sim_event *e)
         sim_event_free (e);
         return;
     }
-    uint64_t at = sim->now_ms + link->latency_ms + below (sim, 3);
+    uint64_t at = sim->now_ms + link->latency_ms + sim_below (sim, 3);
     bool harsh = !sim->quiet && sim->loss_percent > 0;
-    if (harsh && chance (sim, sim->loss_percent)) {
+    if (harsh && sim_chance (sim, sim->loss_percent)) {
         sim->stats->lost++;
         sim_event_free (e);
         return;
     }
-    if (harsh && chance (sim, sim->loss_percent)) {
-        sim_post (sim, copy_event (e), at + below (sim, 200));
+    if (harsh && sim_chance (sim, sim->loss_percent)) {
+        sim_post (sim, copy_event (e), at + sim_below (sim, 200));
     }
-    if (harsh && chance (sim, sim->loss_percent)) {
-        at += below (sim, 200); /* overtaken by what comes behind it */
+    if (harsh && sim_chance (sim, sim->loss_percent)) {
+        at += sim_below (sim, 200); /* overtaken by what comes behind it */
     } else {
         at = at > link->last_ms[way] ? at : link->last_ms[way];
         link->last_ms[way] = at;
@@ -175,8 +166,9 @@ void sim_send (struct sim *sim, struct sim_event *e)
     sim_post (sim, e, at);
 }
 
-static void tell_session (struct sim *sim, struct sim_link *link, uint64_t session, bool up,
-                          unsigned node, uint64_t at_ms)
+static void
+tell_session (struct sim *sim, struct sim_link *link, uint64_t session, bool up, unsigned node,
+              uint64_t at_ms)
 {
     struct sim_event *e = sim_event_new (SIM_SESSION, node);
     e->from = link->a == node ? link->b : link->a;
@@ -186,17 +178,19 @@ static void tell_session (struct sim *sim, struct sim_link *link, uint64_t sessi
     sim_post (sim, e, at_ms);
 }
 
-static void connect_later (struct sim *sim, struct sim_link *link)
+static void
+connect_later (struct sim *sim, struct sim_link *link)
 {
-    script (sim, CONNECT, (unsigned) (link - sim->links),
-            sim->now_ms + WEIR_RECONNECT_MS_MIN + below (sim, WEIR_RECONNECT_MS_MAX));
+    sim_script (sim, SIM_CONNECT, (unsigned) (link - sim->links),
+                sim->now_ms + WEIR_RECONNECT_MS_MIN + sim_below (sim, WEIR_RECONNECT_MS_MAX));
 }
 
-static void end_session (struct sim *sim, struct sim_link *link)
+void
+sim_end_session (struct sim *sim, struct sim_link *link)
 {
     if (link->session != 0) {
-        bool first = chance (sim, 50);
-        uint64_t late = sim->now_ms + below (sim, WEIR_HEARTBEAT_TIMEOUT_MS);
+        bool first = sim_chance (sim, 50);
+        uint64_t late = sim->now_ms + sim_below (sim, WEIR_HEARTBEAT_TIMEOUT_MS);
         tell_session (sim, link, link->session, false, link->a, first ? sim->now_ms : late);
         tell_session (sim, link, link->session, false, link->b, first ? late : sim->now_ms);
         link->session = 0;
@@ -204,7 +198,8 @@ static void end_session (struct sim *sim, struct sim_link *link)
     }
 }
 
-static void connect (struct sim *sim, struct sim_link *link)
+void
+sim_connect (struct sim *sim, struct sim_link *link)
 {
     bool both = sim->nodes[link->a].sync && sim->nodes[link->b].sync;
     if (!link->wanted || link->session != 0) {
@@ -222,356 +217,43 @@ static void connect (struct sim *sim, struct sim_link *link)
     sim_log (sim, "session %u between %u and %u", (unsigned) link->session, link->a, link->b);
 }
 
-/* ---- processes ---- */
-
-static void stop_peers (struct sim *sim, struct sim_node *node)
-{
-    if (!node->sync) {
-        return;
-    }
-    sim_peers_stop (sim, node);
-    for (unsigned i = 0; i < sim->n_links; i++) {
-        if (sim->links[i].a == node->index || sim->links[i].b == node->index) {
-            end_session (sim, &sim->links[i]);
-        }
-    }
-}
-
-static void stop_store (struct sim *sim, struct sim_node *node)
-{
-    if (!node->repo) {
-        return;
-    }
-    sim_store_stop (sim, node);
-    struct weir_kv *after = weir_kv_memory_crash (node->kv, below (sim, 4));
-    weir_kv_close (&node->kv);
-    node->kv = after;
-    size_t kept = 0;
-    for (size_t i = 0; i < node->n_acked; i++) {
-        if (node->acked[i].durable) {
-            node->acked[kept++] = node->acked[i];
-        }
-    }
-    node->n_acked = kept;
-    sim->stats->crashes++;
-}
-
-static void restart (struct sim *sim, struct sim_node *node)
-{
-    if (!node->repo) {
-        sim_store_start (sim, node);
-        sim_check_durable (sim, node);
-    }
-    if (!node->sync) {
-        sim_peers_start (sim, node);
-    }
-}
-
-static void back_up (struct sim *sim, struct sim_node *node)
-{
-    (void) sim;
-    if (node->backup_kv) {
-        weir_kv_close (&node->backup_kv);
-    }
-    node->backup_kv = weir_kv_memory_crash (node->kv, 0);
-    weir_buf_clear (&node->backup_tips);
-    (void) !weir_tips_load (node->tips, &node->backup_tips);
-    node->backup_acked = node->n_acked;
-    for (size_t i = 0; i < node->n_acked; i++) {
-        if (!node->acked[i].durable) {
-            node->backup_acked = i;
-            break;
-        }
-    }
-}
-
-/* The directory comes back from a backup; half the time the tips file too (a virtual machine
- * rolled back), and then nothing shows that this key wrote more since. */
-static void roll_back (struct sim *sim, struct sim_node *node)
-{
-    if (!node->backup_kv) {
-        return;
-    }
-    stop_peers (sim, node);
-    stop_store (sim, node);
-    weir_kv_close (&node->kv);
-    node->kv = weir_kv_memory_copy (node->backup_kv);
-    node->n_acked = node->backup_acked < node->n_acked ? node->backup_acked : node->n_acked;
-    if (chance (sim, 50)) {
-        node->rolled_back = true;
-        weir_tips_destroy (&node->tips);
-        node->tips = weir_tips_memory_new ();
-        if (node->backup_tips.len > 0) {
-            (void) !weir_tips_save (node->tips, weir_buf_bytes (&node->backup_tips));
-        }
-    }
-    script (sim, RESTART, node->index, sim->now_ms + below (sim, 3000));
-}
-
-/* ---- people ---- */
-
-/* Is the rest connected without `without` and those removed already? */
-static bool connected_without (struct sim *sim, unsigned without)
-{
-    bool seen[SIM_NODES_MAX] = { false };
-    bool again = true;
-    seen[0] = true;
-    while (again) {
-        again = false;
-        for (unsigned i = 0; i < sim->n_links; i++) {
-            struct sim_link *l = &sim->links[i];
-            bool gone = l->a == without || l->b == without || sim->nodes[l->a].removed
-                        || sim->nodes[l->b].removed;
-            if (l->wanted && !gone && seen[l->a] != seen[l->b]) {
-                seen[l->a] = true;
-                seen[l->b] = true;
-                again = true;
-            }
-        }
-    }
-    for (unsigned n = 0; n < sim->n_nodes; n++) {
-        if (!seen[n] && n != without && !sim->nodes[n].removed) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* True when it was done in any database. */
-static bool change_member (struct sim *sim, struct sim_node *by, unsigned who,
-                           enum weir_right right)
-{
-    bool done = false;
-    struct weir_member_change change = { .device = sim->nodes[who].identity.device,
-                                         .right = right };
-    (void) snprintf (change.name, sizeof change.name, "node %u", who);
-    for (unsigned d = 0; d < sim->n_dbs; d++) {
-        struct weir_id entry;
-        struct weir_error error = { 0 };
-        enum weir_status status = weir_repo_change_members (by->repo, &sim->dbs[d], &change, 1,
-                                                            sim->now_ms, &entry, &error);
-        sim_log (sim, "node %u makes node %u %s: %s", by->index, who, weir_right_name (right),
-                 weir_status_code (status));
-        if (status == WEIR_OK) {
-            sim_note_acked (by, &sim->dbs[d], &entry);
-            done = true;
-        }
-    }
-    sim_store_dirty (sim, by);
-    return done;
-}
-
-static void join (struct sim *sim, unsigned who)
-{
-    struct sim_node *node = &sim->nodes[who];
-    struct sim_node *by = &sim->nodes[0];
-    if (node->joined || !by->repo || !node->repo) {
-        if (!node->joined) {
-            script (sim, JOIN, who, sim->now_ms + 500);
-        }
-        return;
-    }
-    (void) change_member (sim, by, who, WEIR_RIGHT_WRITE);
-    node->joined = true;
-    for (unsigned d = 0; d < sim->n_dbs; d++) {
-        if (weir_repo_expect (node->repo, &sim->dbs[d]) != WEIR_OK) {
-            sim_fail (sim, "expect fails");
-        }
-    }
-    sim_store_dirty (sim, node);
-    sim_share_all (sim, node);
-}
-
-static void settings (struct sim *sim, struct sim_node *node, bool removal)
-{
-    if (!node->repo) {
-        return;
-    }
-    unsigned who = below (sim, sim->n_nodes);
-    if (!removal) {
-        if (who != 0 && sim->nodes[who].joined && !sim->nodes[who].removed) {
-            (void) change_member (sim, node, who,
-                                  chance (sim, 50) ? WEIR_RIGHT_ADMIN : WEIR_RIGHT_WRITE);
-        }
-        return;
-    }
-    who = 1 + below (sim, sim->n_nodes - 1);
-    if (who != node->index && sim->n_nodes > 2 && sim->nodes[who].joined
-        && !sim->nodes[node->index].removed && connected_without (sim, who)) {
-        /* It may come to have no effect: the oracle looks. */
-        sim->nodes[who].removed = change_member (sim, node, who, WEIR_RIGHT_NONE)
-                                  || sim->nodes[who].removed;
-    }
-}
-
-/* ---- the script ---- */
-
-static void end_of_faults (struct sim *sim)
-{
-    sim->quiet = true;
-    sim->end_of_faults_ms = sim->now_ms;
-    sim_log (sim, "---- faults end");
-    for (unsigned i = 0; i < sim->n_links; i++) {
-        sim->links[i].cut = false;
-        sim->links[i].blocked[0] = false;
-        sim->links[i].blocked[1] = false;
-    }
-    for (unsigned n = 0; n < sim->n_nodes; n++) {
-        restart (sim, &sim->nodes[n]);
-    }
-    script (sim, POLL, 0, sim->now_ms + POLL_MS);
-}
-
-static void edit (struct sim *sim, struct sim_node *node, unsigned count)
-{
-    for (unsigned i = 0; node->repo && i < count; i++) {
-        if (sim_commit (sim, node, below (sim, sim->n_dbs))) {
-            sim->stats->commits++;
-        }
-    }
-}
-
-static void fault (struct sim *sim, const struct sim_event *e)
-{
-    struct sim_node *node = &sim->nodes[e->node % sim->n_nodes];
-    struct sim_link *link = &sim->links[e->node % sim->n_links];
-    uint64_t later = sim->now_ms + 100 + below (sim, 8000);
-    switch ((enum script) e->script) {
-    case CUT:
-        sim_log (sim, "cut between %u and %u", link->a, link->b);
-        link->cut = true;
-        end_session (sim, link);
-        script (sim, HEAL, e->node % sim->n_links, later);
-        break;
-    case BLOCK: /* silently, one way or both; the heartbeat ends long ones */
-        link->blocked[0] = chance (sim, 70);
-        link->blocked[1] = !link->blocked[0] || chance (sim, 50);
-        sim_log (sim, "block between %u and %u", link->a, link->b);
-        script (sim, HEAL, e->node % sim->n_links, later);
-        if (later > sim->now_ms + WEIR_HEARTBEAT_TIMEOUT_MS) {
-            end_session (sim, link);
-        }
-        break;
-    case CRASH:
-        sim_log (sim, "power fails at %u", node->index);
-        stop_peers (sim, node);
-        stop_store (sim, node);
-        script (sim, RESTART, node->index, later);
-        break;
-    case KILL_STORE:
-        sim_log (sim, "store of %u is killed", node->index);
-        stop_store (sim, node);
-        script (sim, RESTART, node->index, sim->now_ms + 50 + below (sim, 1000));
-        break;
-    case KILL_PEERS:
-        sim_log (sim, "peers of %u is killed", node->index);
-        stop_peers (sim, node);
-        script (sim, RESTART, node->index, sim->now_ms + 50 + below (sim, 1000));
-        break;
-    case BACKUP:
-        back_up (sim, node);
-        break;
-    case ROLL_BACK:
-        sim_log (sim, "node %u is rolled back", node->index);
-        roll_back (sim, node);
-        break;
-    case EDIT:
-    case BURST:
-    case HEAL:
-    case CONNECT:
-    case RESTART:
-    case JOIN:
-    case REMOVE:
-    case SETTINGS:
-    case END_OF_FAULTS:
-    case POLL:
-        break;
-    }
-}
-
-static void run_script (struct sim *sim, const struct sim_event *e)
-{
-    switch ((enum script) e->script) {
-    case EDIT:
-        edit (sim, &sim->nodes[e->node], 1);
-        break;
-    case BURST:
-        edit (sim, &sim->nodes[e->node], 2 + below (sim, 12));
-        break;
-    case HEAL:
-        sim->links[e->node].cut = false;
-        sim->links[e->node].blocked[0] = false;
-        sim->links[e->node].blocked[1] = false;
-        break;
-    case CONNECT:
-        connect (sim, &sim->links[e->node]);
-        break;
-    case RESTART:
-        restart (sim, &sim->nodes[e->node]);
-        break;
-    case JOIN:
-        join (sim, e->node);
-        break;
-    case REMOVE:
-        settings (sim, &sim->nodes[e->node], true);
-        break;
-    case SETTINGS:
-        settings (sim, &sim->nodes[e->node], false);
-        break;
-    case END_OF_FAULTS:
-        end_of_faults (sim);
-        break;
-    case POLL:
-        script (sim, POLL, 0, sim->now_ms + POLL_MS);
-        break;
-    case CUT:
-    case BLOCK:
-    case CRASH:
-    case KILL_STORE:
-    case KILL_PEERS:
-    case BACKUP:
-    case ROLL_BACK:
-        fault (sim, e);
-        break;
-    }
-}
-
 /* ---- one history ---- */
 
-static void make_topology (struct sim *sim)
+static void
+make_topology (struct sim *sim)
 {
-    sim->topology = below (sim, TOPOLOGIES);
-    sim->n_nodes = sim->topology == PAIR ? 2 : sim->topology == TRIANGLE ? 3
-                                                                         : 3 + below (sim, 3);
+    sim->topology = sim_below (sim, TOPOLOGIES);
+    sim->n_nodes = sim->topology == PAIR       ? 2
+                   : sim->topology == TRIANGLE ? 3
+                                               : 3 + sim_below (sim, 3);
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         bool hub = (sim->topology == HUB && n == 0)
                    || (sim->topology == CHAIN && n > 0 && n + 1 < sim->n_nodes)
-                   || chance (sim, 50);
+                   || sim_chance (sim, 50);
         sim_node_init (sim, n, hub ? WEIR_ROLE_HUB : WEIR_ROLE_LEAF);
     }
     for (unsigned a = 0; a < sim->n_nodes; a++) {
         for (unsigned b = a + 1; b < sim->n_nodes; b++) {
-            bool wanted = sim->topology <= TRIANGLE
-                          || (sim->topology == CHAIN && b == a + 1)
+            bool wanted = sim->topology <= TRIANGLE || (sim->topology == CHAIN && b == a + 1)
                           || (sim->topology == HUB && a == 0)
-                          || (sim->topology == MESH && (b == a + 1 || chance (sim, 60)));
+                          || (sim->topology == MESH && (b == a + 1 || sim_chance (sim, 60)));
             if (wanted) {
                 sim->links[sim->n_links++] = (struct sim_link){
-                    .a = a, .b = b, .wanted = true, .latency_ms = 1 + below (sim, 40)
+                    .a = a, .b = b, .wanted = true, .latency_ms = 1 + sim_below (sim, 40)
                 };
             }
         }
     }
 }
 
-static void make_databases (struct sim *sim, unsigned late)
+static void
+make_databases (struct sim *sim, unsigned late)
 {
     struct sim_node *first = &sim->nodes[0];
-    sim->n_dbs = 1 + (chance (sim, 25) ? 1 : 0);
+    sim->n_dbs = 1 + (sim_chance (sim, 25) ? 1 : 0);
     for (unsigned d = 0; d < sim->n_dbs; d++) {
         struct weir_error error = { 0 };
-        if (weir_repo_create (first->repo, "notes", sim->now_ms, &sim->dbs[d], &error)
-            != WEIR_OK) {
+        if (weir_repo_create (first->repo, "notes", sim->now_ms, &sim->dbs[d], &error) != WEIR_OK) {
             sim_fail (sim, "create: %s", error.what);
             return;
         }
@@ -579,8 +261,8 @@ static void make_databases (struct sim *sim, unsigned late)
     first->joined = true;
     for (unsigned n = 1; n < sim->n_nodes; n++) {
         if (n != late) {
-            (void) change_member (sim, first, n,
-                                  chance (sim, 40) ? WEIR_RIGHT_ADMIN : WEIR_RIGHT_WRITE);
+            (void) sim_change_member (sim, first, n,
+                                      sim_chance (sim, 40) ? WEIR_RIGHT_ADMIN : WEIR_RIGHT_WRITE);
             sim->nodes[n].joined = true;
             for (unsigned d = 0; d < sim->n_dbs; d++) {
                 if (weir_repo_expect (sim->nodes[n].repo, &sim->dbs[d]) != WEIR_OK) {
@@ -596,48 +278,52 @@ static void make_databases (struct sim *sim, unsigned late)
     }
 }
 
-static void make_script (struct sim *sim, unsigned late)
+static void
+make_script (struct sim *sim, unsigned late)
 {
-    static const enum script faults[] = { CUT,  CUT,    BLOCK,     BLOCK,    CRASH, KILL_STORE,
-                                          KILL_STORE, KILL_PEERS, SETTINGS, REMOVE };
+    static const enum sim_script faults[] = { SIM_CUT,        SIM_CUT,        SIM_BLOCK,
+                                              SIM_BLOCK,      SIM_CRASH,      SIM_KILL_STORE,
+                                              SIM_KILL_STORE, SIM_KILL_PEERS, SIM_SETTINGS,
+                                              SIM_REMOVE };
     uint64_t from = sim->now_ms + 500;
-    unsigned length = 5000 + below (sim, 30000);
-    unsigned edits = 5 + below (sim, 30);
+    unsigned length = 5000 + sim_below (sim, 30000);
+    unsigned edits = 5 + sim_below (sim, 30);
     for (unsigned i = 0; i < edits; i++) {
-        script (sim, chance (sim, 20) ? BURST : EDIT, below (sim, sim->n_nodes),
-                from + below (sim, length));
+        sim_script (sim, sim_chance (sim, 20) ? SIM_BURST : SIM_EDIT, sim_below (sim, sim->n_nodes),
+                    from + sim_below (sim, length));
     }
     if (late != 0) {
-        script (sim, JOIN, late, from + below (sim, length));
+        sim_script (sim, SIM_JOIN, late, from + sim_below (sim, length));
     }
-    unsigned n = sim->faults ? 1 + below (sim, 12) : 0;
+    unsigned n = sim->faults ? 1 + sim_below (sim, 12) : 0;
     for (unsigned i = 0; i < n; i++) {
-        enum script what = faults[below (sim, sizeof faults / sizeof faults[0])];
-        unsigned where = below (sim, 60);
-        uint64_t at = from + below (sim, length);
+        enum sim_script what = faults[sim_below (sim, sizeof faults / sizeof faults[0])];
+        unsigned where = sim_below (sim, 60);
+        uint64_t at = from + sim_below (sim, length);
         /* Who joined late is a stranger to those whom only a removed one could have told. */
-        if (what != REMOVE || late == 0) {
-            script (sim, what, where, at);
+        if (what != SIM_REMOVE || late == 0) {
+            sim_script (sim, what, where, at);
         }
     }
-    if (sim->faults && chance (sim, 20)) {
-        unsigned who = below (sim, sim->n_nodes);
-        uint64_t at = from + below (sim, length / 2);
-        script (sim, BACKUP, who, at);
-        script (sim, ROLL_BACK, who, at + below (sim, length / 2));
+    if (sim->faults && sim_chance (sim, 20)) {
+        unsigned who = sim_below (sim, sim->n_nodes);
+        uint64_t at = from + sim_below (sim, length / 2);
+        sim_script (sim, SIM_BACKUP, who, at);
+        sim_script (sim, SIM_ROLL_BACK, who, at + sim_below (sim, length / 2));
     }
-    script (sim, END_OF_FAULTS, 0, from + length + 1);
+    sim_script (sim, SIM_END_OF_FAULTS, 0, from + length + 1);
 }
 
-static void start (struct sim *sim)
+static void
+start (struct sim *sim)
 {
     sim->now_ms = 1000;
     weir_heap_init (&sim->events, event_order);
     sim->written = weir_map_new ();
     make_topology (sim);
-    sim->faults = chance (sim, 75);
-    sim->loss_percent = sim->faults && chance (sim, 30) ? 1 + below (sim, 20) : 0;
-    unsigned late = sim->n_nodes > 2 && chance (sim, 30) ? sim->n_nodes - 1 : 0;
+    sim->faults = sim_chance (sim, 75);
+    sim->loss_percent = sim->faults && sim_chance (sim, 30) ? 1 + sim_below (sim, 20) : 0;
+    unsigned late = sim->n_nodes > 2 && sim_chance (sim, 30) ? sim->n_nodes - 1 : 0;
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         sim_store_start (sim, &sim->nodes[n]);
         sim_peers_start (sim, &sim->nodes[n]);
@@ -652,16 +338,17 @@ static void start (struct sim *sim)
              sim->loss_percent);
 }
 
-static void serve (struct sim *sim, struct sim_event *e)
+static void
+serve (struct sim *sim, struct sim_event *e)
 {
     struct sim_link *link;
     switch (e->type) {
     case SIM_SCRIPT:
         /* Nodes and links are drawn before it is known how many there are. */
-        if (e->script == SETTINGS || e->script == REMOVE) {
+        if (e->script == SIM_SETTINGS || e->script == SIM_REMOVE) {
             e->node %= sim->n_nodes;
         }
-        run_script (sim, e);
+        sim_run_script (sim, e);
         sim_event_free (e);
         return;
     case SIM_MESSAGE:
@@ -692,7 +379,8 @@ static void serve (struct sim *sim, struct sim_event *e)
 }
 
 /* After the faults: converge in time, stay silent for two intervals, then the last checks. */
-static bool is_over (struct sim *sim, uint64_t *converged_ms, uint64_t said[2])
+static bool
+is_over (struct sim *sim, uint64_t *converged_ms, uint64_t said[2])
 {
     if (!sim->quiet) {
         return false;
@@ -702,8 +390,7 @@ static bool is_over (struct sim *sim, uint64_t *converged_ms, uint64_t said[2])
         if (sim_converged (sim)) {
             *converged_ms = sim->now_ms;
             uint64_t took = sim->now_ms - sim->end_of_faults_ms;
-            sim->stats->slowest_ms =
-                took > sim->stats->slowest_ms ? took : sim->stats->slowest_ms;
+            sim->stats->slowest_ms = took > sim->stats->slowest_ms ? took : sim->stats->slowest_ms;
             sim_log (sim, "---- converged after %llu ms", (unsigned long long) took);
         } else if (sim->now_ms > sim->end_of_faults_ms + limit) {
             sim_fail (sim, "P5: not converged within %llu ms", (unsigned long long) limit);
@@ -734,7 +421,8 @@ static bool is_over (struct sim *sim, uint64_t *converged_ms, uint64_t said[2])
     return true;
 }
 
-bool sim_run (uint64_t seed, bool verbose, struct sim_stats *stats, char failure[512])
+bool
+sim_run (uint64_t seed, bool verbose, struct sim_stats *stats, char failure[512])
 {
     struct sim *sim = weir_alloc (sizeof *sim);
     uint64_t converged_ms = 0;
@@ -747,7 +435,7 @@ bool sim_run (uint64_t seed, bool verbose, struct sim_stats *stats, char failure
     size_t steps = 0;
     while (sim->failure[0] == 0) {
         struct sim_event *e = weir_heap_pop (&sim->events);
-        bool poll = e->type == SIM_SCRIPT && e->script == POLL;
+        bool poll = e->type == SIM_SCRIPT && e->script == SIM_POLL;
         sim->now_ms = e->at_ms;
         serve (sim, e);
         stats->events++;
@@ -762,6 +450,7 @@ bool sim_run (uint64_t seed, bool verbose, struct sim_stats *stats, char failure
         stats->entries_new += sim->nodes[n].entries_new;
         stats->entries_again += sim->nodes[n].entries_again;
         stats->messages += sim->nodes[n].messages + sim->nodes[n].digests;
+        sim_peers_stop (sim, &sim->nodes[n]);
         sim_node_fini (&sim->nodes[n]);
     }
     struct sim_event *e;
