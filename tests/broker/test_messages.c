@@ -365,10 +365,10 @@ test_tap (void **state)
             struct weir_envelope seen;
             assert_int_equal (weir_envelope_get (&seen, weir_field (event->envelope)), WEIR_OK);
             assert_int_equal (seen.kind, WEIR_KIND_DOC_GET);
-            question = question || weir_bytes_equal (weir_field (event->from),
-                                                     weir_bytes_str ("client"));
-            answer = answer || weir_bytes_equal (weir_field (event->from),
-                                                 weir_bytes_str ("store"));
+            question =
+                question || weir_bytes_equal (weir_field (event->from), weir_bytes_str ("client"));
+            answer =
+                answer || weir_bytes_equal (weir_field (event->from), weir_bytes_str ("store"));
             assert_true (event->has_meta);
         }
         node_answer_fini (&a);
@@ -520,8 +520,10 @@ test_log_level (void **state)
         const char *level;
         enum weir_status status;
     } cases[] = {
-        { "store", "debug", WEIR_OK },      { "broker", "debug", WEIR_OK },
-        { "broker", "info", WEIR_OK },      { "nobody", "debug", WEIR_NOT_FOUND },
+        { "store", "debug", WEIR_OK },
+        { "broker", "debug", WEIR_OK },
+        { "broker", "info", WEIR_OK },
+        { "nobody", "debug", WEIR_NOT_FOUND },
         { "store", "loud", WEIR_INVALID_ARGUMENT },
         { "\xff", "info", WEIR_INVALID_ARGUMENT },
     };
@@ -531,8 +533,7 @@ test_log_level (void **state)
         level.actor = weir_field_str (cases[i].actor);
         level.level = weir_field_str (cases[i].level);
         level.seconds = 1;
-        assert_int_equal (node_call (&n, WEIR_KIND_ACTOR_LOG_LEVEL, &level.base),
-                          cases[i].status);
+        assert_int_equal (node_call (&n, WEIR_KIND_ACTOR_LOG_LEVEL, &level.base), cases[i].status);
     }
     assert_int_equal (node_doc (&n, "stream", 5000), WEIR_OK);
     node_fini (&n);
