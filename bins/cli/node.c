@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,39 +19,88 @@
 
 /* ---- making and running ---- */
 
-/* Keys are made where they are used: by the store's program. */
-int
-cli_init (struct cli *c)
+#define INIT_ARGS 12
+#define INIT_FLAGS 3
+static const char *const init_flags[INIT_FLAGS] = { "name", "role", "listen" };
+
+/* Keys are made where they are used: by the store's program. The flags' texts live in `flags`. */
+static void
+init_arguments (struct cli *c, char *argv[INIT_ARGS], char flags[INIT_FLAGS][16])
 {
-    char *argv[16] = { "weir-store", "init", "--data", c->paths.data };
-    static const char *const passed[] = { "name", "role", "listen" };
-    static char flags[3][16];
-    size_t n = 4;
-    for (size_t i = 0; i < 3; i++) {
-        const char *value = cli_option (c, passed[i]);
+    size_t n = 0;
+    argv[n++] = (char *) (uintptr_t) "weir-store";
+    argv[n++] = (char *) (uintptr_t) "init";
+    argv[n++] = (char *) (uintptr_t) "--data";
+    argv[n++] = c->paths.data;
+    for (size_t i = 0; i < INIT_FLAGS; i++) {
+        const char *value = cli_option (c, init_flags[i]);
         if (value != NULL) {
-            snprintf (flags[i], sizeof flags[i], "--%s", passed[i]);
+            snprintf (flags[i], 16, "--%s", init_flags[i]);
             argv[n++] = flags[i];
             argv[n++] = (char *) (uintptr_t) value;
         }
     }
+    argv[n] = NULL;
+}
+
+int
+cli_init (struct cli *c)
+{
+    char *argv[INIT_ARGS];
+    char flags[INIT_FLAGS][16];
+    init_arguments (c, argv, flags);
     return cli_exec (c, "weir-store", argv);
+}
+
+/* run --init: what a container without a shell starts with. Returns init's exit code. */
+static int
+make_first (struct cli *c)
+{
+    char *argv[INIT_ARGS];
+    char flags[INIT_FLAGS][16];
+    char path[WEIR_SETTING_TEXT_MAX + 32];
+    struct weir_error e = { 0 };
+    pid_t pid = 0;
+    int ended = 0;
+    init_arguments (c, argv, flags);
+    cli_program (c, "weir-store", path, sizeof path);
+    int failed = posix_spawn (&pid, path, NULL, NULL, argv, environ);
+    if (failed == 0 && waitpid (pid, &ended, 0) == pid && WIFEXITED (ended)) {
+        return WEXITSTATUS (ended);
+    }
+    weir_error_set (&e, WEIR_FAILED, "make builds it; WEIR_LIBEXEC names its folder",
+                    "cannot run %s: %s", path, failed != 0 ? strerror (failed) : "it was killed");
+    return cli_fail (c, &e);
 }
 
 int
 cli_run (struct cli *c)
 {
     const char *fd = cli_option (c, "ready-fd");
+    bool init = cli_option (c, "init") != NULL;
     char *argv[8] = { "weir-broker", "--data", c->paths.data, NULL };
+    struct weir_error e = { 0 };
+    for (size_t i = 0; i < INIT_FLAGS && !init; i++) {
+        if (cli_option (c, init_flags[i]) != NULL) {
+            weir_error_set (&e, WEIR_USAGE, "weir.conf holds it once the node is made",
+                            "--%s goes with --init", init_flags[i]);
+            return cli_fail (c, &e);
+        }
+    }
     if (fd != NULL) {
         argv[3] = "--ready-fd";
         argv[4] = (char *) (uintptr_t) fd;
     }
     if (access (c->paths.key, F_OK) != 0) {
-        struct weir_error e = { 0 };
-        weir_error_set (&e, WEIR_BAD_CONFIG, "weir init makes one", "there is no node in %s",
-                        c->paths.data);
-        return cli_fail (c, &e);
+        if (!init) {
+            weir_error_set (&e, WEIR_BAD_CONFIG, "weir init makes one", "there is no node in %s",
+                            c->paths.data);
+            return cli_fail (c, &e);
+        }
+        int code = make_first (c);
+        if (code != 0) {
+            return code;
+        }
     }
     return cli_exec (c, "weir-broker", argv);
 }
