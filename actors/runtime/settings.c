@@ -131,7 +131,7 @@ is_choice (const char *choices, const char *value)
     size_t len = strlen (value);
     for (const char *p = choices; p != NULL; p = strchr (p, '|')) {
         p += *p == '|' ? 1 : 0;
-        if (strncmp (p, value, len) == 0 && (p[len] == '|' || p[len] == '\0')) {
+        if (strcspn (p, "|") == len && strncmp (p, value, len) == 0) {
             return true;
         }
     }
