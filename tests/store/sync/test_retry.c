@@ -234,6 +234,8 @@ test_drop (void **state)
         weir_retry_failed (r, n % 2 ? &p : &q, &d, WEIR_TIMED_OUT, n);
     }
     struct weir_id d1 = id (1);
+    assert_null (weir_retry_find (r, &q, &d1));
+    assert_int_equal (weir_retry_find (r, &p, &d1)->attempts, 1);
     assert_int_equal (weir_retry_drop (r, &q, &d1), 0);
     assert_int_equal (weir_retry_drop (r, &p, &d1), 1);
     assert_int_equal (weir_retry_drop (r, &p, NULL), 2);

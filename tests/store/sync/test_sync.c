@@ -1088,6 +1088,166 @@ test_many_databases_are_one_message (void **state)
     end (&f);
 }
 
+/* What a comparison finds and what is in flight already: each goes once. */
+static void
+test_comparison_with_data_in_flight (void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct weir_sync_options o = default_options ();
+    start (&f, &o);
+    in_step (&f, 60);
+    novel (&f, 1, 0, 0, 4, 8);
+    open_transfer (&f);
+    expect (&f, WEIR_SYNC_SEND);
+    say_vector (&f, 1, 1, 1, 1);
+    expect (&f, WEIR_SYNC_COMPARE);
+    novel (&f, 1, 0, 4, 6, 9);  /* waits, and is found by the comparison too */
+    novel (&f, 1, 0, 6, 9, 10); /* is not */
+    struct weir_ranges r = { 0 };
+    put_range (&r, 1, 0, 6);
+    put_range (&r, 2, 0, 2);
+    struct weir_sync_event e = { .type = WEIR_SYNC_COMPARED, .ticket = f.ticket, .ranges = &r };
+    step (&f, &e);
+    const struct weir_sync_action *a = expect (&f, WEIR_SYNC_SEND);
+    assert_int_equal (a->ranges.count, 3);
+    assert_int_equal (a->ranges.items[0].from_seq, 4);
+    assert_int_equal (a->ranges.items[0].to_seq, 6);
+    assert_int_equal (a->ranges.items[1].chain.lane, 2);
+    assert_int_equal (a->ranges.items[2].from_seq, 6);
+    assert_int_equal (expect_say (&f, WEIR_SYNC_VECTOR)->round, 2);
+    /* Live pushes wait until the bulk is acknowledged; what it held is not sent again. */
+    novel (&f, 1, 0, 6, 9, 10);
+    novel (&f, 1, 0, 9, 10, 11);
+    tick (&f, WEIR_BURST_DELAY_MS);
+    expect_none (&f);
+    /* Asked again, all of it is in flight. */
+    say_vector (&f, 1, 1, 1, 1);
+    expect (&f, WEIR_SYNC_COMPARE);
+    e.ticket = f.ticket;
+    step (&f, &e);
+    a = expect (&f, WEIR_SYNC_SEND);
+    assert_int_equal (a->ranges.count, 1);
+    assert_int_equal (a->ranges.items[0].from_seq, 9);
+    expect_say (&f, WEIR_SYNC_VECTOR);
+    weir_ranges_fini (&r);
+    end (&f);
+}
+
+static void
+test_peer_gives_up_sending (void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct weir_sync_options o = default_options ();
+    start (&f, &o);
+    in_step (&f, 60);
+    say_transfer (&f, 1, WEIR_SYNC_OFFER, 1, 99, WEIR_OK);
+    expect (&f, WEIR_SYNC_OPEN_IN);
+    transfer_event (&f, WEIR_SYNC_OPENED, 99, WEIR_OK);
+    expect_say (&f, WEIR_SYNC_ACCEPT);
+    say_transfer (&f, 1, WEIR_SYNC_CLOSE, 1, 99, WEIR_UNAVAILABLE);
+    assert_false (expect (&f, WEIR_SYNC_STOP)->out);
+    say_transfer (&f, 1, WEIR_SYNC_CLOSE, 1, 99, WEIR_UNAVAILABLE); /* twice */
+    expect_none (&f);
+    /* A new one replaces the one before. */
+    say_transfer (&f, 1, WEIR_SYNC_OFFER, 1, 100, WEIR_OK);
+    expect (&f, WEIR_SYNC_OPEN_IN);
+    say_transfer (&f, 1, WEIR_SYNC_OFFER, 1, 101, WEIR_OK);
+    assert_int_equal (expect (&f, WEIR_SYNC_STOP)->transfer, 100);
+    expect (&f, WEIR_SYNC_OPEN_IN);
+    transfer_event (&f, WEIR_SYNC_TRANSFER_LOST, 101, WEIR_IO_ERROR);
+    assert_int_equal (expect_say (&f, WEIR_SYNC_CLOSE)->status, WEIR_IO_ERROR);
+    expect (&f, WEIR_SYNC_BEHIND);
+    end (&f);
+}
+
+/* An endless stream of bursts hides a difference only so long. */
+static void
+test_patience_ends (void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct weir_sync_options o = default_options ();
+    start (&f, &o);
+    in_step (&f, 60);
+    novel (&f, 1, 0, 0, 1, 8);
+    open_transfer (&f);
+    expect (&f, WEIR_SYNC_SEND);
+    bool asked = false;
+    bool compared_too = false;
+    for (unsigned n = 1; n < 200 && !compared_too; n++) {
+        acked (&f, 1, 200, true); /* never what we have */
+        f.read = f.actions.count;
+        tick (&f, 100);
+        for (; f.read < f.actions.count; f.read++) {
+            asked = asked || f.actions.items[f.read].type == WEIR_SYNC_SAY;
+        }
+        novel (&f, 1, 0, n, n + 1, 8);
+        f.read = f.actions.count;
+        if (asked) {
+            say_digest (&f, 1, 1, 200, false);
+            for (; f.read < f.actions.count; f.read++) {
+                compared_too = compared_too || f.actions.items[f.read].type == WEIR_SYNC_COMPARE;
+            }
+            asked = false;
+        }
+    }
+    assert_true (compared_too);
+    assert_true (f.now < 1000 + 2 * WEIR_SYNC_PATIENCE_MS);
+    end (&f);
+}
+
+static void
+test_our_digest_changes_unheard (void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct weir_sync_options o = default_options ();
+    start (&f, &o);
+    in_step (&f, 60);
+    share (&f, 60, 1, WEIR_SYNC_BOTH, 9); /* another digest than NOVEL told */
+    expect_none (&f);
+    assert_int_equal (phase (&f, 60, 1), WEIR_SYNC_BACKING_OFF);
+    tick (&f, WEIR_SYNC_SETTLE_MS);
+    assert_true (expect_say (&f, WEIR_SYNC_DIGESTS)->answer);
+    say_digest (&f, 1, 1, 8, false);
+    expect (&f, WEIR_SYNC_COMPARE);
+    /* The session ends while our store compares; another one is left. */
+    up (&f, 2, 60);
+    expect_say (&f, WEIR_SYNC_DIGESTS);
+    down (&f, 1);
+    assert_true (expect_say (&f, WEIR_SYNC_DIGESTS)->answer);
+    compared (&f, 0, false, 1); /* late */
+    expect_none (&f);
+    /* A peer nothing is known of leaves nothing behind. */
+    up (&f, 3, 61);
+    down (&f, 3);
+    expect_none (&f);
+    end (&f);
+}
+
+static void
+test_greeting_ends_a_wait (void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct weir_sync_options o = default_options ();
+    start (&f, &o);
+    share (&f, 60, 1, WEIR_SYNC_BOTH, 7);
+    up (&f, 1, 60);
+    expect_say (&f, WEIR_SYNC_DIGESTS);
+    say_digest (&f, 1, 1, 8, false);
+    expect (&f, WEIR_SYNC_COMPARE);
+    compared (&f, 0, false, 1);
+    expect_say (&f, WEIR_SYNC_VECTOR);
+    say_digest (&f, 1, 1, 8, true); /* its store came back: it forgot what we asked */
+    expect_say (&f, WEIR_SYNC_DIGESTS);
+    tick (&f, WEIR_CONNECT_MS);
+    assert_int_equal (expect (&f, WEIR_SYNC_BEHIND)->status, WEIR_TIMED_OUT);
+    end (&f);
+}
+
 int
 main (void)
 {
@@ -1113,6 +1273,11 @@ main (void)
         cmocka_unit_test (test_removed_is_told),
         cmocka_unit_test (test_queue_is_bounded),
         cmocka_unit_test (test_many_databases_are_one_message),
+        cmocka_unit_test (test_comparison_with_data_in_flight),
+        cmocka_unit_test (test_peer_gives_up_sending),
+        cmocka_unit_test (test_patience_ends),
+        cmocka_unit_test (test_our_digest_changes_unheard),
+        cmocka_unit_test (test_greeting_ends_a_wait),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
