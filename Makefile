@@ -279,8 +279,8 @@ chaos: all
 	$(Q)WEIR_BIN=$(abspath $(OUT))/bin $(RUN) -t 3600 $(wildcard tests/chaos/*.sh) || true
 	$(Q)$(RUN) -s
 
-# Minutes to hours: valgrind over the unit tests, TSan over the committer thread, gcc's analyzer,
-# the README in two fresh roots.
+# Minutes to hours: valgrind over the unit tests, TSan over the committer thread, the analyzers of
+# gcc and clang, the README in two fresh roots.
 VALGRIND := valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
             --error-exitcode=99 --suppressions=tests/valgrind.supp
 check-slow: deps
@@ -290,7 +290,7 @@ check-slow: deps
 	$(Q)$(RUN) -j $(JOBS) -t 1200 $(UNIT:%="$(VALGRIND) %") || true
 	$(Q)TSAN_OPTIONS=halt_on_error=1 $(RUN) -t 600 \
 	    $(patsubst $(OUT)/%,$(BUILD)-tsan/%,$(filter $(OUT)/tests/store/kv/%,$(UNIT))) || true
-	$(Q)$(RUN) -t 1800 "tests/lint/analyze.sh $(BUILD)" \
+	$(Q)$(RUN) -t 1800 "tests/lint/analyze.sh $(BUILD)" "tests/lint/tidy.sh $(BUILD) slow" \
 	    $(wildcard tests/readme.sh) || true
 	$(Q)$(RUN) -s
 

@@ -34,8 +34,7 @@ struct check {
     void *context;
 };
 
-static void WEIR_PRINTF (3, 4)
-problem (struct check *c, uint64_t *counter, const char *format, ...)
+static void WEIR_PRINTF (3, 4) problem (struct check *c, uint64_t *counter, const char *format, ...)
 {
     (*counter)++;
     if (c->report->first_problem[0] != '\0') {
@@ -66,15 +65,14 @@ read_run (struct check *c, uint64_t position, struct checked *x)
 {
     struct weir_repo *self = c->self;
     unsigned long long n = position;
-    if (weir_repo_log_read (self, position, &x->place) != WEIR_OK ||
-        x->place.db != c->db->number) {
+    if (weir_repo_log_read (self, position, &x->place) != WEIR_OK || x->place.db != c->db->number) {
         problem (c, &c->report->wrong_indexes, "the log's row %llu cannot be read", n);
         return false;
     }
     const struct weir_range *range = &x->place.row.range;
-    if (weir_repo_record_get (self, c->db, x->place.branch, range->from_seq, &c->row,
-                              &x->record) != WEIR_OK ||
-        weir_repo_run_decode (self, c->db, &x->record, &x->run) != WEIR_OK) {
+    if (weir_repo_record_get (self, c->db, x->place.branch, range->from_seq, &c->row, &x->record)
+            != WEIR_OK
+        || weir_repo_run_decode (self, c->db, &x->record, &x->run) != WEIR_OK) {
         problem (c, &c->report->bad_runs, "the run at %llu cannot be read", n);
         return false;
     }
@@ -82,10 +80,10 @@ read_run (struct check *c, uint64_t position, struct checked *x)
         problem (c, &c->report->bad_runs, "the run at %llu has a bad signature", n);
         return false;
     }
-    if (x->record.position != position || range->to_seq != range->from_seq + x->run.count ||
-        x->run.seq != range->from_seq || x->place.row.kind != x->run.kind ||
-        x->place.row.bytes != x->run.bytes.len ||
-        !weir_id_equal (&range->tip, weir_run_tip (&x->run))) {
+    if (x->record.position != position || range->to_seq != range->from_seq + x->run.count
+        || x->run.seq != range->from_seq || x->place.row.kind != x->run.kind
+        || x->place.row.bytes != x->run.bytes.len
+        || !weir_id_equal (&range->tip, weir_run_tip (&x->run))) {
         problem (c, &c->report->wrong_indexes, "the log's row %llu differs from its run", n);
     }
     return true;
@@ -107,9 +105,9 @@ check_past (struct check *c, struct checked *x)
     for (size_t i = 0; i < n; i++) {
         struct weir_repo_spot spot;
         struct weir_repo_facts facts;
-        if (weir_repo_find (c->self, c->db, &ids[i], &spot) != WEIR_OK ||
-            weir_repo_facts_behind (c->self, c->db, &spot, &facts) != WEIR_OK ||
-            facts.position > x->record.position) {
+        if (weir_repo_find (c->self, c->db, &ids[i], &spot) != WEIR_OK
+            || weir_repo_facts_behind (c->self, c->db, &spot, &facts) != WEIR_OK
+            || facts.position > x->record.position) {
             problem (c, &c->report->missing, "%.8s is referred to and not held",
                      weir_id_text (&ids[i]).s);
             return false;
@@ -122,8 +120,8 @@ check_past (struct check *c, struct checked *x)
         problem (c, &c->report->wrong_indexes, "the facts of the run at %llu are wrong",
                  (unsigned long long) x->record.position);
     }
-    if (weir_members_may_store (c->db->members, x->view, &run->chain.author, run->kind) !=
-        WEIR_OK) {
+    if (weir_members_may_store (c->db->members, x->view, &run->chain.author, run->kind)
+        != WEIR_OK) {
         problem (c, &c->report->bad_runs, "the run at %llu was not allowed",
                  (unsigned long long) x->record.position);
     }
@@ -139,9 +137,9 @@ check_place (struct check *c, const struct checked *x)
     struct shadow *s = &c->shadows[x->place.branch];
     const struct weir_run *run = &x->run;
     bool first = s->next_seq == 0;
-    bool follows = first ? run->seq == b->first_seq &&
-                               weir_id_equal (&run->entries[0].id, &b->first)
-                         : run->seq == s->next_seq && weir_id_equal (&run->prev, &s->tip);
+    bool follows = first
+                       ? run->seq == b->first_seq && weir_id_equal (&run->entries[0].id, &b->first)
+                       : run->seq == s->next_seq && weir_id_equal (&run->prev, &s->tip);
     if (!follows || weir_chain_compare (&run->chain, &b->chain) != 0) {
         problem (c, &c->report->wrong_indexes, "the run at %llu does not fit its branch",
                  (unsigned long long) x->record.position);
@@ -150,15 +148,15 @@ check_place (struct check *c, const struct checked *x)
     struct weir_buf want = { 0 };
     s->lamport = x->lamport;
     for (uint32_t i = 0; i < run->count; i++) {
-        struct weir_repo_key key = weir_repo_key_db_id (WEIR_REPO_TABLE_ENTRY, c->db->number,
-                                                        &run->entries[i].id);
+        struct weir_repo_key key =
+            weir_repo_key_db_id (WEIR_REPO_TABLE_ENTRY, c->db->number, &run->entries[i].id);
         weir_buf_clear (&value);
         weir_buf_clear (&want);
         weir_buf_put_varint (&want, x->place.branch);
         weir_buf_put_varint (&want, run->seq);
         weir_buf_put_varint (&want, i);
-        if (weir_kv_get (self->kv, weir_repo_key_bytes (&key), &value) != WEIR_OK ||
-            !weir_bytes_equal (weir_buf_bytes (&value), weir_buf_bytes (&want))) {
+        if (weir_kv_get (self->kv, weir_repo_key_bytes (&key), &value) != WEIR_OK
+            || !weir_bytes_equal (weir_buf_bytes (&value), weir_buf_bytes (&want))) {
             problem (c, &c->report->wrong_indexes, "the index of %.8s is wrong",
                      weir_id_text (&run->entries[i].id).s);
         }
@@ -256,8 +254,8 @@ check_heads (struct check *c)
     const struct weir_repo_db *db = c->db;
     bool same = weir_map_count (c->heads) == db->n_heads;
     for (size_t i = 0; i < db->n_heads && same; i++) {
-        same = weir_map_get (c->heads, weir_id_bytes (&db->heads[i])) != NULL &&
-               (i == 0 || weir_id_compare (&db->heads[i - 1], &db->heads[i]) < 0);
+        same = weir_map_get (c->heads, weir_id_bytes (&db->heads[i])) != NULL
+               && (i == 0 || weir_id_compare (&db->heads[i - 1], &db->heads[i]) < 0);
     }
     if (!same) {
         problem (c, &c->report->wrong_indexes, "the heads are wrong");
@@ -274,8 +272,8 @@ check_summary (struct check *c)
         const struct shadow *s = &c->shadows[i];
         struct weir_row row = { .chain = b->chain, .count = s->next_seq, .tip = s->tip };
         weir_vector_put (&vector, &row);
-        if (b->count != s->next_seq || !weir_id_equal (&b->tip, &s->tip) ||
-            b->lamport != s->lamport) {
+        if (b->count != s->next_seq || !weir_id_equal (&b->tip, &s->tip)
+            || b->lamport != s->lamport) {
             problem (c, &c->report->wrong_indexes, "branch %zu ends elsewhere", i);
         }
     }
@@ -283,9 +281,9 @@ check_summary (struct check *c)
         problem (c, &c->report->wrong_indexes, "the entry vector is wrong");
     }
     weir_vector_fini (&vector);
-    if (c->entries != db->entries || c->bytes != db->bytes || c->settings != db->n_settings ||
-        c->runs != count_rows (c, WEIR_REPO_TABLE_RUN) ||
-        c->entries != count_rows (c, WEIR_REPO_TABLE_ENTRY)) {
+    if (c->entries != db->entries || c->bytes != db->bytes || c->settings != db->n_settings
+        || c->runs != count_rows (c, WEIR_REPO_TABLE_RUN)
+        || c->entries != count_rows (c, WEIR_REPO_TABLE_ENTRY)) {
         problem (c, &c->report->wrong_indexes, "the counts are wrong");
     }
     check_heads (c);
@@ -305,9 +303,9 @@ check_document (struct check *c)
         weir_doc_save (db->doc, &shown);
     } else if (status == WEIR_OK && db->snapshot_position != 0) {
         status = weir_repo_doc_snapshot (c->self, db, &doc);
-        status = status != WEIR_OK ? status
-                                   : weir_repo_doc_replay (c->self, db, db->snapshot_position,
-                                                           false, doc);
+        status = status != WEIR_OK
+                     ? status
+                     : weir_repo_doc_replay (c->self, db, db->snapshot_position, false, doc);
         if (status == WEIR_OK) {
             weir_doc_save (doc, &shown);
         }
@@ -315,8 +313,7 @@ check_document (struct check *c)
         goto done; /* nothing is kept that could be wrong */
     }
     weir_doc_save (whole, &want);
-    if (status != WEIR_OK ||
-        !weir_bytes_equal (weir_buf_bytes (&shown), weir_buf_bytes (&want))) {
+    if (status != WEIR_OK || !weir_bytes_equal (weir_buf_bytes (&shown), weir_buf_bytes (&want))) {
         problem (c, &c->report->wrong_indexes, "the document differs from its log");
     }
 done:
@@ -353,9 +350,7 @@ weir_repo_verify (struct weir_repo *self, const struct weir_id *id,
                   void (*progress) (void *, uint64_t runs), void *context,
                   struct weir_check_report *report)
 {
-    struct check c = {
-        .self = self, .report = report, .progress = progress, .context = context
-    };
+    struct check c = { .self = self, .report = report, .progress = progress, .context = context };
     memset (report, 0, sizeof *report);
     c.arena = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);
     weir_repo_settle (self);
@@ -372,6 +367,5 @@ weir_repo_verify (struct weir_repo *self, const struct weir_id *id,
     if (id != NULL && !found) {
         return WEIR_NOT_FOUND;
     }
-    return report->bad_runs + report->missing + report->wrong_indexes == 0 ? WEIR_OK
-                                                                           : WEIR_CORRUPT;
+    return report->bad_runs + report->missing + report->wrong_indexes == 0 ? WEIR_OK : WEIR_CORRUPT;
 }

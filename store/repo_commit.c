@@ -66,14 +66,12 @@ add_entry (struct weir_repo *self, struct weir_repo_db *db, uint32_t ops, uint64
     struct weir_id before = db->builder.tip;
     weir_run_add (&db->builder, ops, now_ms, payload, id);
     weir_grow (&db->open_entries, &db->cap_open, at + 1, sizeof db->open_entries[0]);
-    db->open_entries[at] = (struct weir_run_entry){
-        .id = *id, .ops = ops, .clock_ms = now_ms, .payload = payload
-    };
+    db->open_entries[at] =
+        (struct weir_run_entry){ .id = *id, .ops = ops, .clock_ms = now_ms, .payload = payload };
     if (at > 0) {
         weir_repo_heads_advance (db, &before, NULL, 0, id);
     } else {
-        weir_repo_heads_advance (db, head->seq == 0 ? NULL : &before, head->deps, head->n_deps,
-                                 id);
+        weir_repo_heads_advance (db, head->seq == 0 ? NULL : &before, head->deps, head->n_deps, id);
     }
     db->lamport += ops;
     weir_repo_db_mark (self, db);
@@ -106,8 +104,8 @@ weir_repo_seal (struct weir_repo *self, struct weir_repo_db *db)
 static void
 open_run (struct weir_repo *self, struct weir_repo_db *db, uint8_t kind, size_t payload_bytes)
 {
-    if (db->open && db->builder.head.kind == kind && db->n_heads == 1 &&
-        weir_run_has_room (&db->builder, payload_bytes)) {
+    if (db->open && db->builder.head.kind == kind && db->n_heads == 1
+        && weir_run_has_room (&db->builder, payload_bytes)) {
         return;
     }
     weir_repo_seal (self, db);
@@ -172,8 +170,8 @@ make_genesis (struct weir_repo *self, struct weir_bytes payload, uint64_t now_ms
 }
 
 enum weir_status
-weir_repo_create (struct weir_repo *self, const char *name, uint64_t now_ms,
-                  struct weir_id *id, struct weir_error *e)
+weir_repo_create (struct weir_repo *self, const char *name, uint64_t now_ms, struct weir_id *id,
+                  struct weir_error *e)
 {
     size_t len = strlen (name);
     if (len == 0 || !weir_settings_name_is_good (name)) {
@@ -213,9 +211,8 @@ static bool
 changes_are_good (const struct weir_member_change *changes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (weir_id_is_zero (&changes[i].device) ||
-            (unsigned) changes[i].right >= WEIR_RIGHT_COUNT ||
-            !weir_settings_name_is_good (changes[i].name)) {
+        if (weir_id_is_zero (&changes[i].device) || (unsigned) changes[i].right >= WEIR_RIGHT_COUNT
+            || !weir_settings_name_is_good (changes[i].name)) {
             return false;
         }
         for (size_t j = 0; j < i; j++) {
@@ -248,8 +245,7 @@ writable (struct weir_repo *self, const struct weir_id *id, struct weir_repo_db 
     weir_repo_rights_refresh (self, db);
     if (db->write_status != WEIR_OK) {
         return weir_error_set (e, db->write_status, NULL,
-                               "this device may not write to the database %s",
-                               weir_id_text (id).s);
+                               "this device may not write to the database %s", weir_id_text (id).s);
     }
     *out = db;
     return WEIR_OK;
@@ -284,8 +280,8 @@ weir_repo_commit (struct weir_repo *self, const struct weir_id *id, struct weir_
 
 enum weir_status
 weir_repo_change_members (struct weir_repo *self, const struct weir_id *id,
-                          const struct weir_member_change *changes, size_t count,
-                          uint64_t now_ms, struct weir_id *entry, struct weir_error *e)
+                          const struct weir_member_change *changes, size_t count, uint64_t now_ms,
+                          struct weir_id *entry, struct weir_error *e)
 {
     struct weir_repo_db *db = NULL;
     if (!changes_are_good (changes, count)) {
@@ -344,8 +340,7 @@ weir_repo_flush (struct weir_repo *self, uint64_t now_ms)
     self->batch = weir_kv_batch_new ();
     self->batch_used = false;
     self->state_dirty = false;
-    weir_grow (&self->markers, &self->cap_markers, self->n_markers + 1,
-               sizeof self->markers[0]);
+    weir_grow (&self->markers, &self->cap_markers, self->n_markers + 1, sizeof self->markers[0]);
     self->markers[self->n_markers++] =
         (struct weir_repo_marker){ .batch = self->last_batch, .position = self->position };
     weir_repo_tips_flushed (self, self->last_batch);

@@ -153,9 +153,9 @@ static void
 list (struct weir_repo *repo, struct weir_repo_db *db, struct item *item)
 {
     struct weir_repo_pending *self = repo->pending;
-    while (self->oldest != NULL &&
-           (self->count >= WEIR_PENDING_RUNS_MAX ||
-            self->bytes + item->bytes.len > WEIR_PENDING_BYTES_MAX)) {
+    while (self->oldest != NULL
+           && (self->count >= WEIR_PENDING_RUNS_MAX
+               || self->bytes + item->bytes.len > WEIR_PENDING_BYTES_MAX)) {
         discard (repo, self->oldest); /* who sent it still has it */
     }
     struct pending_key tip = make_key (item->db, &item->tip);
@@ -199,15 +199,13 @@ put_row (struct weir_repo *repo, const struct item *item)
     weir_buf_put_u64 (row, item->seq);
     weir_buf_put (row, item->missing.b, WEIR_ID_BYTES);
     weir_buf_put_bytes (row, weir_buf_bytes (&item->bytes));
-    struct weir_repo_key key =
-        weir_repo_key_db_id (WEIR_REPO_TABLE_PENDING, item->db, &item->tip);
+    struct weir_repo_key key = weir_repo_key_db_id (WEIR_REPO_TABLE_PENDING, item->db, &item->tip);
     weir_repo_put (repo, &key, weir_buf_bytes (row));
 }
 
 void
-weir_repo_pending_add (struct weir_repo *repo, struct weir_repo_db *db,
-                       const struct weir_run *run, const struct weir_id *source,
-                       const struct weir_id *missing)
+weir_repo_pending_add (struct weir_repo *repo, struct weir_repo_db *db, const struct weir_run *run,
+                       const struct weir_id *source, const struct weir_id *missing)
 {
     struct item *shorter = lookup (repo->pending->by_tip, db->number, weir_run_tip (run));
     if (shorter != NULL) {
@@ -232,8 +230,8 @@ weir_repo_pending_load (struct weir_repo *repo, struct weir_repo_db *db)
 {
     struct weir_repo_key from = weir_repo_key_db (WEIR_REPO_TABLE_PENDING, db->number);
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (repo->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (repo->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
@@ -294,8 +292,7 @@ collect (struct weir_repo *repo, const struct weir_repo_db *db, const struct wei
     struct weir_repo_pending *self = repo->pending;
     for (uint32_t i = 0; i < run->count && weir_map_count (self->by_missing) > 0; i++) {
         struct pending_key key = make_key (db->number, &run->entries[i].id);
-        struct item *first =
-            weir_map_remove (self->by_missing, weir_bytes (key.b, sizeof key.b));
+        struct item *first = weir_map_remove (self->by_missing, weir_bytes (key.b, sizeof key.b));
         **tail = first;
         for (struct item *item = first; item != NULL; item = item->next_waiting) {
             unlist (repo, item);
@@ -323,8 +320,8 @@ weir_repo_pending_unlock (struct weir_repo *repo, struct weir_repo_db *db, uint3
             tail = &todo;
         }
         if (status == WEIR_OK) {
-            status = weir_repo_import_one (repo, db, weir_buf_bytes (&item->bytes),
-                                           &item->source, true, &result);
+            status = weir_repo_import_one (repo, db, weir_buf_bytes (&item->bytes), &item->source,
+                                           true, &result);
         }
         if (status == WEIR_OK && result.outcome == WEIR_IMPORT_NEW) {
             (*unlocked)++;
@@ -361,8 +358,7 @@ weir_repo_refused_add (struct weir_repo *repo, const struct weir_repo_db *db,
         note = &self->notes[self->next_note];
         self->next_note = (self->next_note + 1) % WEIR_REFUSED_NOTES_MAX;
         if (note->used) {
-            (void) weir_map_remove (self->notes_by_tip,
-                                    weir_bytes (note->key, sizeof note->key));
+            (void) weir_map_remove (self->notes_by_tip, weir_bytes (note->key, sizeof note->key));
         }
         memcpy (note->key, key.b, sizeof note->key);
         note->used = true;

@@ -141,8 +141,8 @@ genesis_id (struct repair *p, struct weir_bytes bytes, struct weir_id *id)
 {
     struct weir_run run;
     weir_arena_reset (p->self->arena_read);
-    if (weir_run_scan (&run, p->self->arena_read, bytes) != WEIR_OK ||
-        run.kind != WEIR_ENTRY_GENESIS) {
+    if (weir_run_scan (&run, p->self->arena_read, bytes) != WEIR_OK
+        || run.kind != WEIR_ENTRY_GENESIS) {
         return false;
     }
     struct weir_entry entry = {
@@ -164,9 +164,8 @@ find_name (struct repair *p, struct old_db *db, struct weir_buf *row)
 {
     struct weir_repo_record record;
     for (size_t i = 0; i < db->count && !db->named; i++) {
-        db->named = db->runs[i].seq == 0 &&
-                    read_old (p, db, &db->runs[i], row, &record) == WEIR_OK &&
-                    genesis_id (p, record.bytes, &db->id);
+        db->named = db->runs[i].seq == 0 && read_old (p, db, &db->runs[i], row, &record) == WEIR_OK
+                    && genesis_id (p, record.bytes, &db->id);
     }
 }
 
@@ -181,8 +180,8 @@ import_old (struct repair *p, struct old_db *old, struct weir_repo_db *db, struc
         uint32_t unlocked = 0;
         status = read_old (p, old, &old->runs[i], row, &record);
         if (status == WEIR_OK) {
-            status = weir_repo_import_one (p->self, db, record.bytes, &record.source, false,
-                                           &result);
+            status =
+                weir_repo_import_one (p->self, db, record.bytes, &record.source, false, &result);
         } else if (status == WEIR_CORRUPT) {
             status = WEIR_OK; /* dropped, as below */
         }
@@ -247,12 +246,12 @@ clear_old (struct repair *p)
     while (weir_kv_iter_next (iter, &key, &value)) {
         uint8_t table = key.len > 0 ? key.data[0] : 0;
         bool of_db = table >= WEIR_REPO_TABLE_DATABASE && table <= WEIR_REPO_TABLE_OF_DB_LAST;
-        bool keep = table == WEIR_REPO_TABLE_LAYOUT ||
-                    (of_db && key.len >= 5 && weir_load_u32 (key.data + 1) >= p->next_db) ||
-                    (table == WEIR_REPO_TABLE_LOG && key.len == 9 &&
-                     weir_load_u64 (key.data + 1) > p->position) ||
-                    table == WEIR_REPO_TABLE_CLIENT || table == WEIR_REPO_TABLE_ANSWER ||
-                    table == WEIR_REPO_TABLE_STATE;
+        bool keep = table == WEIR_REPO_TABLE_LAYOUT
+                    || (of_db && key.len >= 5 && weir_load_u32 (key.data + 1) >= p->next_db)
+                    || (table == WEIR_REPO_TABLE_LOG && key.len == 9
+                        && weir_load_u64 (key.data + 1) > p->position)
+                    || table == WEIR_REPO_TABLE_CLIENT || table == WEIR_REPO_TABLE_ANSWER
+                    || table == WEIR_REPO_TABLE_STATE;
         if (!keep) {
             weir_kv_delete (self->batch, key);
             self->batch_used = true;

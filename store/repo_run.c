@@ -93,16 +93,14 @@ weir_repo_record_get (struct weir_repo *self, struct weir_repo_db *db, uint32_t 
 }
 
 enum weir_status
-weir_repo_record_at (struct weir_repo *self, struct weir_repo_db *db, uint32_t branch,
-                     uint64_t seq, struct weir_buf *row, struct weir_repo_record *record,
-                     uint64_t *run_seq)
+weir_repo_record_at (struct weir_repo *self, struct weir_repo_db *db, uint32_t branch, uint64_t seq,
+                     struct weir_buf *row, struct weir_repo_record *record, uint64_t *run_seq)
 {
-    struct weir_repo_key from =
-        weir_repo_key_db_place (WEIR_REPO_TABLE_RUN, db->number, branch, 0);
+    struct weir_repo_key from = weir_repo_key_db_place (WEIR_REPO_TABLE_RUN, db->number, branch, 0);
     struct weir_repo_key to =
         weir_repo_key_db_place (WEIR_REPO_TABLE_RUN, db->number, branch, seq + 1);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), true);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), true);
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_CORRUPT;
@@ -126,8 +124,8 @@ weir_repo_run_decode (struct weir_repo *self, struct weir_repo_db *db,
     weir_arena_reset (self->arena_read);
     enum weir_status status =
         weir_run_decode (run, self->arena_read, &db->id, record->bytes, &used, NULL);
-    if (status != WEIR_OK || used != record->bytes.len ||
-        !weir_id_equal (weir_run_tip (run), &record->tip)) {
+    if (status != WEIR_OK || used != record->bytes.len
+        || !weir_id_equal (weir_run_tip (run), &record->tip)) {
         return WEIR_CORRUPT;
     }
     return WEIR_OK;
@@ -155,15 +153,15 @@ weir_repo_facts_behind (struct weir_repo *self, struct weir_repo_db *db,
         return WEIR_OK;
     }
     struct weir_repo_record record;
-    enum weir_status status = weir_repo_record_get (self, db, spot->branch, spot->run_seq,
-                                                    &self->record, &record);
+    enum weir_status status =
+        weir_repo_record_get (self, db, spot->branch, spot->run_seq, &self->record, &record);
     if (status != WEIR_OK) {
         return status;
     }
     struct weir_run run;
     weir_arena_reset (self->arena_read);
-    if (weir_run_scan (&run, self->arena_read, record.bytes) != WEIR_OK ||
-        spot->seq < run.seq || spot->seq - run.seq >= run.count) {
+    if (weir_run_scan (&run, self->arena_read, record.bytes) != WEIR_OK || spot->seq < run.seq
+        || spot->seq - run.seq >= run.count) {
         return WEIR_CORRUPT;
     }
     *facts = (struct weir_repo_facts){ record.lamport, record.view, record.position };
@@ -202,8 +200,8 @@ weir_repo_run_store (struct weir_repo *self, struct weir_repo_db *db, const stru
 {
     uint32_t number = place->branch;
     if (number == WEIR_REPO_NONE) {
-        number = weir_repo_branch_new (db, &run->chain, place->parent, run->seq,
-                                       &run->entries[0].id);
+        number =
+            weir_repo_branch_new (db, &run->chain, place->parent, run->seq, &run->entries[0].id);
     }
     self->position++;
     struct weir_repo_record record = {
@@ -232,9 +230,9 @@ weir_repo_run_store (struct weir_repo *self, struct weir_repo_db *db, const stru
     b->run_seq = run->seq;
     b->position = self->position;
     if (run->kind == WEIR_ENTRY_SETTINGS || run->kind == WEIR_ENTRY_GENESIS) {
-        b->view = weir_repo_settings_add (self, db, &record.tip, &run->chain, place->view,
-                                          run->kind == WEIR_ENTRY_GENESIS,
-                                          run->entries[0].payload, true);
+        b->view =
+            weir_repo_settings_add (self, db, &record.tip, &run->chain, place->view,
+                                    run->kind == WEIR_ENTRY_GENESIS, run->entries[0].payload, true);
         weir_repo_view_grow (self, db, b->view);
     }
     db->lamport = b->lamport > db->lamport ? b->lamport : db->lamport;

@@ -93,8 +93,8 @@ flush (void *state, struct weir_actor *actor, void *context)
         i = 0;
         while (n < BATCH_ROWS && weir_map_next (r->dirty, &i, &key, &value)) {
             struct pair *pair = value;
-            const struct weir_retry_item *item
-                = weir_retry_find (r->queue, &pair->device, &pair->db);
+            const struct weir_retry_item *item =
+                weir_retry_find (r->queue, &pair->device, &pair->db);
             pair_key (keys[n], &pair->device, &pair->db);
             weir_buf_clear (&values[n]);
             if (item != NULL) {

@@ -68,7 +68,7 @@ struct weir_actor {
     uint64_t next_id;
     uint64_t virtual_ms; /* 0: real time */
     bool ready;
-    bool full;           /* sends answer WEIR_BUSY */
+    bool full; /* sends answer WEIR_BUSY */
     enum weir_status ended;
     unsigned logs;
     unsigned events;
@@ -155,8 +155,8 @@ void
 weir_actor_fail (struct weir_actor *self, const struct weir_envelope *request,
                  enum weir_status status, const struct weir_error *e)
 {
-    struct fake_sent *s
-        = fake_keep (self, request->kind, &request->from, NULL, weir_bytes (NULL, 0));
+    struct fake_sent *s =
+        fake_keep (self, request->kind, &request->from, NULL, weir_bytes (NULL, 0));
     s->answer = true;
     s->status = status;
     s->request = request->request;

@@ -117,8 +117,8 @@ report (const char *what, unsigned entries, double started)
 {
     double cpu = seconds_of (CLOCK_THREAD_CPUTIME_ID) - cpu_started;
     double wall = seconds_of (CLOCK_MONOTONIC) - started;
-    printf ("%-28s %8u entries %8.3f s %10.0f /s, cpu %8.3f s %10.0f /s\n", what, entries,
-            wall, (double) entries / wall, cpu, (double) entries / cpu);
+    printf ("%-28s %8u entries %8.3f s %10.0f /s, cpu %8.3f s %10.0f /s\n", what, entries, wall,
+            (double) entries / wall, cpu, (double) entries / cpu);
     fflush (stdout);
 }
 
@@ -132,8 +132,7 @@ read_all (struct node *n, const struct weir_id *db, struct weir_buf *out)
     for (size_t i = 0; i < lacks.count; i++) {
         uint64_t at = lacks.items[i].from_seq;
         while (at < lacks.items[i].to_seq) {
-            must (weir_repo_read (n->repo, db, &lacks.items[i], at, 256u << 10, out, &at),
-                  "read");
+            must (weir_repo_read (n->repo, db, &lacks.items[i], at, 256u << 10, out, &at), "read");
         }
     }
     weir_ranges_fini (&lacks);
@@ -248,8 +247,8 @@ pull (struct node *to, struct node *from, const struct weir_id *db, const char *
     for (size_t i = 0; i < lacks.count; i++) {
         size_t at = all->len;
         uint64_t next = 0;
-        must (weir_repo_read (from->repo, db, &lacks.items[i], lacks.items[i].from_seq, 4096,
-                              all, &next),
+        must (weir_repo_read (from->repo, db, &lacks.items[i], lacks.items[i].from_seq, 4096, all,
+                              &next),
               "read");
         must (weir_repo_import (to->repo, db, weir_bytes (all->data + at, all->len - at),
                                 &from->key.device, 1, &result),

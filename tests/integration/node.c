@@ -25,19 +25,22 @@ extern char **environ;
 static char root[200];
 static pid_t groups[NODES_MAX];
 
-uint64_t node_now_ms (void)
+uint64_t
+node_now_ms (void)
 {
     struct timespec t;
     clock_gettime (CLOCK_MONOTONIC, &t);
     return (uint64_t) t.tv_sec * 1000u + (uint64_t) t.tv_nsec / 1000000u;
 }
 
-void node_pause_ms (long ms)
+void
+node_pause_ms (long ms)
 {
     poll (NULL, 0, (int) ms);
 }
 
-static void kill_all (void)
+static void
+kill_all (void)
 {
     for (size_t i = 0; i < NODES_MAX; i++) {
         if (groups[i] > 0) {
@@ -49,7 +52,8 @@ static void kill_all (void)
     }
 }
 
-void node_die (const char *format, ...)
+void
+node_die (const char *format, ...)
 {
     va_list args;
     fputs ("FAILED: ", stderr);
@@ -61,7 +65,8 @@ void node_die (const char *format, ...)
     exit (1);
 }
 
-const char *node_root (void)
+const char *
+node_root (void)
 {
     if (root[0] == '\0') {
         const char *dir = getenv ("TMPDIR");
@@ -73,7 +78,8 @@ const char *node_root (void)
     return root;
 }
 
-static int remove_one (const char *path, const struct stat *st, int flag, struct FTW *ftw)
+static int
+remove_one (const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
     (void) st;
     (void) flag;
@@ -81,7 +87,8 @@ static int remove_one (const char *path, const struct stat *st, int flag, struct
     return remove (path);
 }
 
-void node_end (void)
+void
+node_end (void)
 {
     kill_all ();
     nftw (node_root (), remove_one, 32, FTW_DEPTH | FTW_PHYS);
@@ -89,14 +96,16 @@ void node_end (void)
 
 /* ---- processes ---- */
 
-static const char *program (const char *name, char out[512])
+static const char *
+program (const char *name, char out[512])
 {
     const char *bin = getenv ("WEIR_BIN");
     snprintf (out, 512, "%s/%s", bin != NULL ? bin : "build/bin", name);
     return out;
 }
 
-static int free_port (void)
+static int
+free_port (void)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
     socklen_t len = sizeof a;
@@ -109,7 +118,8 @@ static int free_port (void)
     return ntohs (a.sin_port);
 }
 
-void node_init (struct node *n, const char *name, const char *role)
+void
+node_init (struct node *n, const char *name, const char *role)
 {
     char path[512];
     char listen[64];
@@ -121,9 +131,9 @@ void node_init (struct node *n, const char *name, const char *role)
     snprintf (n->name, sizeof n->name, "%s", name);
     snprintf (n->data, sizeof n->data, "%s/%s", node_root (), name);
     snprintf (listen, sizeof listen, "tcp://127.0.0.1:%d", free_port ());
-    char *argv[] = { "weir-store", "init",   "--data", n->data,
-                     "--name",     n->name,  "--role", (char *) (uintptr_t) role,
-                     "--listen",   listen,   NULL };
+    char *argv[] = { "weir-store", "init",  "--data", n->data,
+                     "--name",     n->name, "--role", (char *) (uintptr_t) role,
+                     "--listen",   listen,  NULL };
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init (&actions);
     posix_spawn_file_actions_addopen (&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -138,7 +148,8 @@ void node_init (struct node *n, const char *name, const char *role)
     }
 }
 
-void node_start (struct node *n, const char *const *env)
+void
+node_start (struct node *n, const char *const *env)
 {
     char path[512];
     char log[300];
@@ -156,14 +167,14 @@ void node_start (struct node *n, const char *const *env)
     }
     posix_spawn_file_actions_init (&actions);
     posix_spawn_file_actions_addopen (&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen (&actions, STDERR_FILENO, log,
-                                      O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_addopen (&actions, STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND,
+                                      0600);
     posix_spawn_file_actions_adddup2 (&actions, ends[1], 3);
     posix_spawnattr_init (&attributes);
     posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawnattr_setpgroup (&attributes, 0);
-    int failed = posix_spawn (&n->pid, program ("weir-broker", path), &actions, &attributes, argv,
-                              environ);
+    int failed =
+        posix_spawn (&n->pid, program ("weir-broker", path), &actions, &attributes, argv, environ);
     posix_spawn_file_actions_destroy (&actions);
     posix_spawnattr_destroy (&attributes);
     close (ends[1]);
@@ -184,7 +195,8 @@ void node_start (struct node *n, const char *const *env)
 }
 
 /* Forgets the group; the caller has waited for its leader. */
-static void forget (struct node *n)
+static void
+forget (struct node *n)
 {
     for (size_t i = 0; i < NODES_MAX; i++) {
         groups[i] = groups[i] == n->pid ? 0 : groups[i];
@@ -193,24 +205,27 @@ static void forget (struct node *n)
 }
 
 /* Zombies do not count: a killed leader that nobody waited for is not alive. */
-bool node_group_alive (const struct node *n)
+bool
+node_group_alive (const struct node *n)
 {
     return n->pid > 0 && kill (-n->pid, 0) == 0;
 }
 
-static void wait_gone (struct node *n, uint64_t ms, const char *when)
+static void
+wait_gone (struct node *n, uint64_t ms, const char *when)
 {
     uint64_t until = node_now_ms () + ms;
     while (node_group_alive (n)) {
         if (node_now_ms () > until) {
-            node_die ("something of %s is alive %llu ms after %s", n->name,
-                      (unsigned long long) ms, when);
+            node_die ("something of %s is alive %llu ms after %s", n->name, (unsigned long long) ms,
+                      when);
         }
         node_pause_ms (10);
     }
 }
 
-int node_stop (struct node *n)
+int
+node_stop (struct node *n)
 {
     int status = 0;
     kill (n->pid, SIGTERM);
@@ -226,7 +241,8 @@ int node_stop (struct node *n)
     return WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
 }
 
-void node_kill_broker (struct node *n)
+void
+node_kill_broker (struct node *n)
 {
     kill (n->pid, SIGKILL);
     waitpid (n->pid, NULL, 0);
@@ -236,7 +252,8 @@ void node_kill_broker (struct node *n)
 
 /* ---- asking ---- */
 
-size_t node_actors (struct node *n, struct node_actor actors[NODE_ACTORS_MAX], uint32_t ms)
+size_t
+node_actors (struct node *n, struct node_actor actors[NODE_ACTORS_MAX], uint32_t ms)
 {
     struct weir_client *client = NULL;
     struct weir_client_answer answer;
@@ -250,11 +267,11 @@ size_t node_actors (struct node *n, struct node_actor actors[NODE_ACTORS_MAX], u
         const Weir__NodeStatus *m = (const Weir__NodeStatus *) answer.meta;
         for (size_t i = 0; i < m->n_actors && count < NODE_ACTORS_MAX; i++) {
             struct node_actor *a = &actors[count++];
-            weir_ignore (weir_field_get_text (a->name, sizeof a->name - 1, true,
-                                              m->actors[i]->name));
+            weir_ignore (
+                weir_field_get_text (a->name, sizeof a->name - 1, true, m->actors[i]->name));
             a->pid = (pid_t) m->actors[i]->pid;
-            a->ready = m->actors[i]->state.len == 5
-                       && memcmp (m->actors[i]->state.data, "ready", 5) == 0;
+            a->ready =
+                m->actors[i]->state.len == 5 && memcmp (m->actors[i]->state.data, "ready", 5) == 0;
         }
         weir_client_answer_fini (&answer);
     }
@@ -262,15 +279,16 @@ size_t node_actors (struct node *n, struct node_actor actors[NODE_ACTORS_MAX], u
     return count;
 }
 
-static bool again (enum weir_status status)
+static bool
+again (enum weir_status status)
 {
     return status == WEIR_NO_NODE || status == WEIR_UNAVAILABLE || status == WEIR_BUSY
            || status == WEIR_TIMED_OUT;
 }
 
-enum weir_status node_call (struct node *n, uint16_t kind, const ProtobufCMessage *meta,
-                            struct weir_bytes body, uint32_t ms, struct weir_client_answer *answer,
-                            struct weir_error *e)
+enum weir_status
+node_call (struct node *n, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
+           uint32_t ms, struct weir_client_answer *answer, struct weir_error *e)
 {
     uint64_t until = node_now_ms () + ms;
     for (;;) {
@@ -288,7 +306,8 @@ enum weir_status node_call (struct node *n, uint16_t kind, const ProtobufCMessag
     }
 }
 
-void node_create_db (struct node *n, const char *name)
+void
+node_create_db (struct node *n, const char *name)
 {
     Weir__DbCreate ask = WEIR__DB_CREATE__INIT;
     struct weir_client_answer answer;
@@ -302,7 +321,8 @@ void node_create_db (struct node *n, const char *name)
     weir_client_answer_fini (&answer);
 }
 
-void node_join (struct node *from, struct node *to, const char *db)
+void
+node_join (struct node *from, struct node *to, const char *db)
 {
     Weir__DbShare share = WEIR__DB_SHARE__INIT;
     Weir__Ticket ticket = WEIR__TICKET__INIT;
@@ -338,7 +358,8 @@ void node_join (struct node *from, struct node *to, const char *db)
     }
 }
 
-struct weir_id node_digest (struct node *n, const char *db, uint64_t *entries)
+struct weir_id
+node_digest (struct node *n, const char *db, uint64_t *entries)
 {
     Weir__DbName ask = WEIR__DB_NAME__INIT;
     struct weir_client_answer answer;
@@ -347,8 +368,8 @@ struct weir_id node_digest (struct node *n, const char *db, uint64_t *entries)
     ask.has_db = true;
     ask.db = weir_field_str (db);
     *entries = 0;
-    enum weir_status status = node_call (n, WEIR_KIND_DB_SHOW, &ask.base, weir_bytes (NULL, 0),
-                                         10000, &answer, &e);
+    enum weir_status status =
+        node_call (n, WEIR_KIND_DB_SHOW, &ask.base, weir_bytes (NULL, 0), 10000, &answer, &e);
     if (status == WEIR_NOT_FOUND) {
         return digest; /* joined by id, and its name is not known yet */
     }

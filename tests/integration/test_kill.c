@@ -32,7 +32,8 @@ struct writer {
 };
 
 /* One numbered write, repeated until it is answered. */
-static void write_one (struct writer *w, uint64_t i)
+static void
+write_one (struct writer *w, uint64_t i)
 {
     Weir__DocWrite ask = WEIR__DOC_WRITE__INIT;
     struct weir_client_answer answer;
@@ -62,7 +63,8 @@ static void write_one (struct writer *w, uint64_t i)
     }
 }
 
-static void *write_all (void *argument)
+static void *
+write_all (void *argument)
 {
     struct writer *w = argument;
     for (uint64_t i = 0; !atomic_load (&w->stop); i++) {
@@ -73,7 +75,8 @@ static void *write_all (void *argument)
 
 /* ---- faults ---- */
 
-static void fault (struct node *n, struct weir_rand *rand, unsigned counts[3])
+static void
+fault (struct node *n, struct weir_rand *rand, unsigned counts[3])
 {
     struct node_actor actors[NODE_ACTORS_MAX];
     uint64_t dice = weir_rand_below (rand, 100);
@@ -97,7 +100,8 @@ static void fault (struct node *n, struct weir_rand *rand, unsigned counts[3])
 
 /* ---- afterwards ---- */
 
-static void wait_equal (struct node *a, struct node *b)
+static void
+wait_equal (struct node *a, struct node *b)
 {
     uint64_t began = node_now_ms ();
     uint64_t n_a = 0;
@@ -112,16 +116,16 @@ static void wait_equal (struct node *a, struct node *b)
             return;
         }
         if (took > EQUAL_WITHIN_MS) {
-            node_die ("not equal after %llu ms: %llu and %llu entries",
-                      (unsigned long long) took, (unsigned long long) n_a,
-                      (unsigned long long) n_b);
+            node_die ("not equal after %llu ms: %llu and %llu entries", (unsigned long long) took,
+                      (unsigned long long) n_a, (unsigned long long) n_b);
         }
         node_pause_ms (20);
     }
 }
 
 /* Every acknowledged value, on this node, in one read of the writer's root. */
-static void check_values (struct node *n, const struct writer *w)
+static void
+check_values (struct node *n, const struct writer *w)
 {
     uint64_t want = atomic_load (&w->acknowledged);
     for (uint64_t i = 0; i < want; i++) {
@@ -145,7 +149,8 @@ static void check_values (struct node *n, const struct writer *w)
 }
 
 /* Data entries in the log: one for each acknowledged write, and no more. */
-static uint64_t data_entries (struct node *n)
+static uint64_t
+data_entries (struct node *n)
 {
     uint64_t count = 0;
     uint64_t before = 0;
@@ -171,7 +176,8 @@ static uint64_t data_entries (struct node *n)
     return count;
 }
 
-int main (void)
+int
+main (void)
 {
     const char *seed_text = getenv ("WEIR_KILL_SEED");
     const char *seconds_text = getenv ("WEIR_KILL_SECONDS");

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Lengths: 100 columns, 70 lines a function (40 for main in bins), about 600 lines a file, never more
-# than 700 (tests, which are tables, 1,200). Files open with a paragraph that says what they are for.
+# than 700 (tests, which are tables, 1,500). Files open with a paragraph that says what they are for.
 set -euo pipefail
 . tests/lint/files.sh
 
@@ -19,7 +19,7 @@ done
 awk '
     function check_file() {
         if (file == "") return
-        limit = file ~ /^tests\// ? 1200 : 700
+        limit = file ~ /^tests\// ? 1500 : 700
         if (lines > limit) { print file ": " lines " lines, at most " limit; bad = 1 }
         if (!opened) { print file ": does not open with a paragraph of purpose"; bad = 1 }
     }

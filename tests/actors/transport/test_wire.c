@@ -129,8 +129,8 @@ frames_come_back (void **state)
                                 transport_frame_pack (codec, weir_bytes (data, sizes[i]), &frame));
             assert_int_equal (frame.codec, !noise && sizes[i] >= 128 ? 1 : 0);
             assert_int_equal (frame.bytes, sizes[i]);
-            assert_int_equal (
-                transport_frame_unpack (codec, &frame, weir_buf_bytes (&wire), &back), WEIR_OK);
+            assert_int_equal (transport_frame_unpack (codec, &frame, weir_buf_bytes (&wire), &back),
+                              WEIR_OK);
             assert_true (weir_bytes_equal (back, weir_bytes (data, sizes[i])));
             weir_buf_fini (&wire);
         }
@@ -156,23 +156,22 @@ frames_that_lie (void **state)
         uint32_t bytes;
         size_t cut;
     } rows[] = {
-        { 1, 9999, 0 },                      /* more comes out than was told */
-        { 1, 10001, 0 },                     /* less */
-        { 1, 0, 0 },                         /* nothing was told */
-        { 1, 10000, 1 },                     /* truncated */
-        { 1, WEIR_FRAME_BYTES_MAX + 1, 0 },  /* absurd */
+        { 1, 9999, 0 },                     /* more comes out than was told */
+        { 1, 10001, 0 },                    /* less */
+        { 1, 0, 0 },                        /* nothing was told */
+        { 1, 10000, 1 },                    /* truncated */
+        { 1, WEIR_FRAME_BYTES_MAX + 1, 0 }, /* absurd */
         { 1, 0xffffffffu, 0 },
-        { 2, 10000, 0 },                     /* no such codec */
-        { 0, 10000, 0 },                     /* plain, of another length */
+        { 2, 10000, 0 }, /* no such codec */
+        { 0, 10000, 0 }, /* plain, of another length */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         Weir__Frame bad = good;
         bad.codec = rows[i].codec;
         bad.bytes = rows[i].bytes;
-        assert_int_equal (
-            transport_frame_unpack (codec, &bad, weir_bytes (wire.data, wire.len - rows[i].cut),
-                                    &back),
-            WEIR_BAD_FRAME);
+        assert_int_equal (transport_frame_unpack (
+                              codec, &bad, weir_bytes (wire.data, wire.len - rows[i].cut), &back),
+                          WEIR_BAD_FRAME);
     }
     Weir__Frame bare = good;
     bare.has_transfer = false;
@@ -185,9 +184,8 @@ frames_that_lie (void **state)
                       WEIR_BAD_FRAME);
     Weir__Frame large = WEIR__FRAME__INIT;
     large.has_transfer = large.has_offset = true;
-    assert_int_equal (
-        transport_frame_unpack (codec, &large, weir_bytes (data, sizeof data), &back),
-        WEIR_BAD_FRAME);
+    assert_int_equal (transport_frame_unpack (codec, &large, weir_bytes (data, sizeof data), &back),
+                      WEIR_BAD_FRAME);
     weir_buf_fini (&wire);
     transport_codec_destroy (&codec);
 }
@@ -196,8 +194,8 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (envelopes),        cmocka_unit_test (bent_envelopes),
-        cmocka_unit_test (addresses),        cmocka_unit_test (frames_come_back),
+        cmocka_unit_test (envelopes),       cmocka_unit_test (bent_envelopes),
+        cmocka_unit_test (addresses),       cmocka_unit_test (frames_come_back),
         cmocka_unit_test (frames_that_lie),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -182,8 +182,7 @@ test_damaged_but_asked (void **state)
         for (size_t k = 0; status == WEIR_OK && k < lacks.count; k++) {
             uint64_t next = lacks.items[k].from_seq;
             while (status == WEIR_OK && next < lacks.items[k].to_seq) {
-                status = weir_repo_read (copy.repo, &db, &lacks.items[k], next, 65536, &out,
-                                         &next);
+                status = weir_repo_read (copy.repo, &db, &lacks.items[k], next, 65536, &out, &next);
             }
         }
         status = weir_repo_document (copy.repo, &db, &doc, NULL);

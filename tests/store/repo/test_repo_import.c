@@ -96,13 +96,12 @@ test_hostile_bytes (void **state)
         bad.data[i] ^= 0x40;
         struct weir_import_result r = node_import (&b, &db, weir_buf_bytes (&bad), &a);
         assert_int_equal (r.outcome, WEIR_IMPORT_REFUSED);
-        assert_true (r.status == WEIR_BAD_SIGNATURE || r.status == WEIR_BAD_RUN ||
-                     r.status == WEIR_NEEDS_UPGRADE);
+        assert_true (r.status == WEIR_BAD_SIGNATURE || r.status == WEIR_BAD_RUN
+                     || r.status == WEIR_NEEDS_UPGRADE);
         refused++;
     }
     for (size_t len = 0; len < run.len; len += 7) { /* cut short */
-        struct weir_import_result r =
-            node_import (&b, &db, weir_bytes (run.data, len), &a);
+        struct weir_import_result r = node_import (&b, &db, weir_bytes (run.data, len), &a);
         assert_int_equal (r.outcome, WEIR_IMPORT_REFUSED);
         assert_int_equal (r.status, WEIR_BAD_RUN);
         refused++;
@@ -120,9 +119,9 @@ test_hostile_bytes (void **state)
     assert_int_equal (node_import (&b, &db, weir_buf_bytes (&run), &a).outcome,
                       WEIR_IMPORT_NEW); /* none of it stands in the good one's way */
     struct weir_import_result none;
-    assert_int_equal (weir_repo_import (c.repo, &db, weir_buf_bytes (&run), &a.key.device, 1,
-                                        &none),
-                      WEIR_NOT_FOUND);
+    assert_int_equal (
+        weir_repo_import (c.repo, &db, weir_buf_bytes (&run), &a.key.device, 1, &none),
+        WEIR_NOT_FOUND);
     struct weir_id other = node_create (&c, "another database");
     r = node_import (&c, &other, weir_buf_bytes (&run), &a);
     assert_int_equal (r.outcome, WEIR_IMPORT_REFUSED); /* the ids differ, so the signature */
@@ -152,7 +151,7 @@ test_hostile_places (void **state)
         uint64_t seq;
         enum weir_status status;
     } cases[] = {
-        { &b.key, WEIR_ENTRY_DATA, 2, WEIR_BAD_RUN },  /* prev is of another chain */
+        { &b.key, WEIR_ENTRY_DATA, 2, WEIR_BAD_RUN }, /* prev is of another chain */
         { &c.key, WEIR_ENTRY_DATA, 2, WEIR_BAD_RUN },
         { &c.key, WEIR_ENTRY_DATA, 0, WEIR_NOT_MEMBER },
         { &c.key, WEIR_ENTRY_MERGE, 0, WEIR_NOT_MEMBER },
@@ -214,8 +213,7 @@ test_refused_then_allowed (void **state)
         weir_identity_init (&stranger, seed);
         weir_buf_clear (&run);
         make_run (&run, &db, &stranger, WEIR_ENTRY_DATA, i, 0, NULL, &head, 1, &tip);
-        assert_int_equal (node_import (&a, &db, weir_buf_bytes (&run), &c).status,
-                          WEIR_NOT_MEMBER);
+        assert_int_equal (node_import (&a, &db, weir_buf_bytes (&run), &c).status, WEIR_NOT_MEMBER);
     }
     weir_buf_fini (&run);
     node_fini (&a);
@@ -342,8 +340,8 @@ test_genesis_last (void **state)
     size_t n = 0;
     for (size_t pos = 0; pos < runs.len && n < 16;) {
         size_t used = 0;
-        assert_int_equal (
-            weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used), WEIR_OK);
+        assert_int_equal (weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used),
+                          WEIR_OK);
         at[n++] = pos;
         pos += used;
     }
@@ -413,12 +411,10 @@ test_overlap (void **state)
     assert_int_equal (r.range.from_seq, 3);
     assert_int_equal (r.range.to_seq, 8);
     assert_false (r.fork);
-    assert_int_equal (node_import (&a, &db, weir_buf_bytes (&few), &b).outcome,
-                      WEIR_IMPORT_HELD);
+    assert_int_equal (node_import (&a, &db, weir_buf_bytes (&few), &b).outcome, WEIR_IMPORT_HELD);
     assert_int_equal (node_import (&b, &db, weir_buf_bytes (&many), &a).outcome,
                       WEIR_IMPORT_NEW); /* b's own key, from elsewhere */
-    assert_int_equal (node_import (&b, &db, weir_buf_bytes (&few), &a).outcome,
-                      WEIR_IMPORT_HELD);
+    assert_int_equal (node_import (&b, &db, weir_buf_bytes (&few), &a).outcome, WEIR_IMPORT_HELD);
     assert_nodes_equal (&a, &b, &db);
     assert_int_equal (node_info (&a, &db).entries, 2 + 8);
     weir_buf_fini (&few);
@@ -447,8 +443,7 @@ test_fork (void **state)
     assert_int_equal (weir_run_decode (&run, arena, &db, weir_buf_bytes (&runs[0]), &used, NULL),
                       WEIR_OK);
     /* From the middle of that run, from its end, and a second first entry of the lane. */
-    make_run (&runs[1], &db, &b.key, WEIR_ENTRY_MERGE, 5, 2, &run.entries[1].id, NULL, 2,
-              &tips[1]);
+    make_run (&runs[1], &db, &b.key, WEIR_ENTRY_MERGE, 5, 2, &run.entries[1].id, NULL, 2, &tips[1]);
     make_run (&runs[2], &db, &b.key, WEIR_ENTRY_DATA, 5, 4, &tips[0], NULL, 1, &tips[2]);
     make_run (&runs[3], &db, &b.key, WEIR_ENTRY_DATA, 5, 0, NULL, &db, 2, &tips[3]);
     node_pull (&c, &a, &db);
@@ -539,16 +534,11 @@ main (void)
 {
     weir_crypto_init ();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_new_and_held),
-        cmocka_unit_test (test_hostile_bytes),
-        cmocka_unit_test (test_hostile_places),
-        cmocka_unit_test (test_refused_then_allowed),
-        cmocka_unit_test (test_early),
-        cmocka_unit_test (test_early_from_file),
-        cmocka_unit_test (test_genesis_last),
-        cmocka_unit_test (test_pending_is_bounded),
-        cmocka_unit_test (test_overlap),
-        cmocka_unit_test (test_fork),
+        cmocka_unit_test (test_new_and_held),   cmocka_unit_test (test_hostile_bytes),
+        cmocka_unit_test (test_hostile_places), cmocka_unit_test (test_refused_then_allowed),
+        cmocka_unit_test (test_early),          cmocka_unit_test (test_early_from_file),
+        cmocka_unit_test (test_genesis_last),   cmocka_unit_test (test_pending_is_bounded),
+        cmocka_unit_test (test_overlap),        cmocka_unit_test (test_fork),
         cmocka_unit_test (test_inert),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

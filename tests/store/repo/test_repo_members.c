@@ -66,8 +66,8 @@ assert_all_equal (struct world *w)
         node_lacking (&w->n[0], &fresh, &w->db, &runs);
         for (size_t pos = 0; pos < runs.len && n < 511; n++) {
             size_t used = 0;
-            assert_int_equal (
-                weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used), WEIR_OK);
+            assert_int_equal (weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used),
+                              WEIR_OK);
             at[n] = pos;
             pos += used;
         }
@@ -80,8 +80,8 @@ assert_all_equal (struct world *w)
             size_t pick = weir_rand_below (&rand, k);
             size_t i = left[pick];
             left[pick] = left[k - 1];
-            (void) node_import (&fresh, &w->db,
-                                weir_bytes (runs.data + at[i], at[i + 1] - at[i]), &w->n[0]);
+            (void) node_import (&fresh, &w->db, weir_bytes (runs.data + at[i], at[i + 1] - at[i]),
+                                &w->n[0]);
         }
         assert_int_equal (node_info (&fresh, &w->db).pending_runs, 0);
         assert_nodes_equal (&w->n[0], &fresh, &w->db);
@@ -103,8 +103,7 @@ test_back_dated_grant (void **state)
     node_grant (&w.n[0], &w.db, &w.n[1], WEIR_RIGHT_NONE);
     node_grant (&w.n[1], &w.db, &w.n[3], WEIR_RIGHT_WRITE); /* concurrent with it */
     node_pull (&w.n[3], &w.n[1], &w.db);
-    assert_int_equal (weir_repo_right (w.n[3].repo, &w.db, &w.n[3].key.device),
-                      WEIR_RIGHT_WRITE);
+    assert_int_equal (weir_repo_right (w.n[3].repo, &w.db, &w.n[3].key.device), WEIR_RIGHT_WRITE);
     node_set (&w.n[3], &w.db, "/m/a", "by grace of a removed admin");
     assert_all_equal (&w);
     for (size_t i = 0; i < NODES; i++) {
@@ -138,18 +137,16 @@ test_late_data (void **state)
         node_set (&w.n[1], &w.db, "/m/c", i % 2 == 0 ? "late" : "later");
     }
     assert_int_equal (weir_repo_late (w.n[0].repo, &w.db, &w.n[1].key.device, &late), WEIR_OK);
-    assert_int_equal (late.count, 0); /* nobody has them yet */
+    assert_int_equal (late.count, 0);    /* nobody has them yet */
     node_pull (&w.n[2], &w.n[1], &w.db); /* a member who does not know */
     assert_all_equal (&w);
     for (size_t i = 0; i < NODES; i++) {
         weir_ranges_clear (&late);
-        assert_int_equal (weir_repo_late (w.n[i].repo, &w.db, &w.n[1].key.device, &late),
-                          WEIR_OK);
+        assert_int_equal (weir_repo_late (w.n[i].repo, &w.db, &w.n[1].key.device, &late), WEIR_OK);
         assert_int_equal (late.count, 1);
         assert_int_equal (late.items[0].to_seq - late.items[0].from_seq, 5);
         weir_ranges_clear (&late);
-        assert_int_equal (weir_repo_late (w.n[i].repo, &w.db, &w.n[2].key.device, &late),
-                          WEIR_OK);
+        assert_int_equal (weir_repo_late (w.n[i].repo, &w.db, &w.n[2].key.device, &late), WEIR_OK);
         assert_int_equal (late.count, 0); /* not removed */
         assert_string_equal (node_get (&w.n[i], &w.db, "/m/c"), "late");
     }
@@ -180,8 +177,7 @@ test_writing_after_removal (void **state)
     weir_run_close (&b, &w.n[1].key, &run);
     for (size_t i = 0; i < NODES; i++) {
         node_pull (&w.n[i], &w.n[0], &w.db);
-        struct weir_import_result r =
-            node_import (&w.n[i], &w.db, weir_buf_bytes (&run), &w.n[1]);
+        struct weir_import_result r = node_import (&w.n[i], &w.db, weir_buf_bytes (&run), &w.n[1]);
         assert_int_equal (r.outcome, WEIR_IMPORT_REFUSED);
         assert_int_equal (r.status, WEIR_NOT_MEMBER);
         assert_int_equal (node_info (&w.n[i], &w.db).refused_runs, 1);
@@ -302,8 +298,7 @@ test_is_before (void **state)
     assert_false (is_before (n, &w.db, &a1, &b1));
     assert_false (is_before (n, &w.db, &b1, &a3));
     assert_false (is_before (n, &w.db, &both, &a1));
-    assert_int_equal (weir_repo_is_before (n->repo, &w.db, &w.db, &both, 0, &before),
-                      WEIR_LIMIT);
+    assert_int_equal (weir_repo_is_before (n->repo, &w.db, &w.db, &both, 0, &before), WEIR_LIMIT);
     struct weir_id nowhere = { { 1 } };
     assert_int_equal (weir_repo_is_before (n->repo, &w.db, &nowhere, &both, 9, &before),
                       WEIR_NOT_FOUND);
@@ -335,8 +330,7 @@ test_find_entry (void **state)
     }
     static const char *const bad[] = { "", "abc", "aaaaaaaa", "!!!!!!!!", "aaaaaaaaaaaa" };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal (weir_repo_find_entry (a.repo, &db, bad[i], &found, &e),
-                          WEIR_NOT_FOUND);
+        assert_int_equal (weir_repo_find_entry (a.repo, &db, bad[i], &found, &e), WEIR_NOT_FOUND);
     }
     struct weir_id nowhere = { { 1 } };
     assert_int_equal (weir_repo_find_entry (a.repo, &nowhere, "aaaaaaaa", &found, &e),

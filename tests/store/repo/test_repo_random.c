@@ -33,8 +33,8 @@ step_set (struct world *w, struct node *n)
         snprintf (path, sizeof path, "/m/k%u", (unsigned) weir_rand_below (&w->rand, 8));
         snprintf (text, sizeof text, "%u-%u", n->number, (unsigned) weir_rand_u64 (&w->rand));
         enum weir_status status = node_try_set (n, &w->db, path, text, &entry);
-        assert_true (status == WEIR_OK || status == WEIR_NOT_FOUND || status == WEIR_REMOVED ||
-                     status == WEIR_NOT_MEMBER || status == WEIR_NOT_ALLOWED);
+        assert_true (status == WEIR_OK || status == WEIR_NOT_FOUND || status == WEIR_REMOVED
+                     || status == WEIR_NOT_MEMBER || status == WEIR_NOT_ALLOWED);
     }
     if (weir_rand_below (&w->rand, 2) == 0) {
         (void) weir_repo_flush (n->repo, n->now_ms);
@@ -51,8 +51,8 @@ step_scatter (struct world *w, struct node *to, struct node *from)
     node_lacking (from, to, &w->db, &runs);
     for (size_t pos = 0; pos < runs.len && n < 512;) {
         size_t used = 0;
-        assert_int_equal (
-            weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used), WEIR_OK);
+        assert_int_equal (weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used),
+                          WEIR_OK);
         at[n++] = pos;
         pos += used;
     }
@@ -60,8 +60,8 @@ step_scatter (struct world *w, struct node *to, struct node *from)
     for (size_t i = 0; i < tries; i++) {
         size_t pos = at[weir_rand_below (&w->rand, n)];
         size_t used = 0;
-        assert_int_equal (
-            weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used), WEIR_OK);
+        assert_int_equal (weir_run_length (weir_bytes (runs.data + pos, runs.len - pos), &used),
+                          WEIR_OK);
         struct node *source = weir_rand_below (&w->rand, 4) == 0 ? NULL : from;
         (void) node_import (to, &w->db, weir_bytes (runs.data + pos, used), source);
     }
@@ -107,8 +107,8 @@ step_member (struct world *w, struct node *n)
     struct weir_id entry;
     enum weir_right right = rights[weir_rand_below (&w->rand, 4)];
     enum weir_status status = node_try_grant (n, &w->db, any_node (w), right, &entry);
-    assert_true (status == WEIR_OK || status == WEIR_NOT_FOUND || status == WEIR_REMOVED ||
-                 status == WEIR_NOT_MEMBER || status == WEIR_NOT_ALLOWED);
+    assert_true (status == WEIR_OK || status == WEIR_NOT_FOUND || status == WEIR_REMOVED
+                 || status == WEIR_NOT_MEMBER || status == WEIR_NOT_ALLOWED);
 }
 
 static void

@@ -29,8 +29,8 @@ put_request (struct node *n, const uint8_t client[16], uint64_t number, const ch
 }
 
 static void
-assert_request (struct node *n, const uint8_t client[16], uint64_t number,
-                enum weir_status status, const char *answer)
+assert_request (struct node *n, const uint8_t client[16], uint64_t number, enum weir_status status,
+                const char *answer)
 {
     struct weir_buf out = { 0 };
     assert_int_equal (weir_repo_request_get (n->repo, client, number, &out), status);
@@ -141,8 +141,8 @@ static void
 test_state_rows (void **state)
 {
     (void) state;
-    static const char *const keys[] = { "cards/a", "peers/a", "peers/b", "peers/c", "peersx",
-                                        "retry/a/b" };
+    static const char *const keys[] = { "cards/a", "peers/a", "peers/b",
+                                        "peers/c", "peersx",  "retry/a/b" };
     struct node a;
     struct weir_buf key = { 0 };
     struct weir_buf value = { 0 };
@@ -162,8 +162,7 @@ test_state_rows (void **state)
         assert_string_equal (weir_buf_str (&value), keys[i]);
         after = weir_buf_str (&key);
     }
-    assert_int_equal (weir_repo_state_next (a.repo, "peers/", after, &key, &value),
-                      WEIR_NOT_FOUND);
+    assert_int_equal (weir_repo_state_next (a.repo, "peers/", after, &key, &value), WEIR_NOT_FOUND);
     size_t n = 0;
     for (after = ""; weir_repo_state_next (a.repo, "", after, &key, &value) == WEIR_OK; n++) {
         assert_string_equal (weir_buf_str (&key), keys[n]);
