@@ -81,8 +81,7 @@ weir_repo_layout_load (struct weir_repo *self, struct weir_error *e)
     struct weir_bytes id = weir_read_bytes (&r, WEIR_ID_BYTES);
     self->next_db = weir_read_u32 (&r);
     self->position = weir_read_u64 (&r);
-    if (!weir_reader_done (&r) || version == 0 ||
-        weir_id_from_bytes (&device, id) != WEIR_OK) {
+    if (!weir_reader_done (&r) || version == 0 || weir_id_from_bytes (&device, id) != WEIR_OK) {
         return weir_error_set (e, WEIR_CORRUPT, NULL, "the layout of the data cannot be read");
     }
     if (!weir_id_equal (&device, &self->identity->device)) {
@@ -110,8 +109,8 @@ db_place (const struct weir_repo *self, const struct weir_id *id)
     return low;
 }
 
-static struct weir_repo_db *
-db_find (const struct weir_repo *self, const struct weir_id *id)
+struct weir_repo_db *
+weir_repo_db_find (const struct weir_repo *self, const struct weir_id *id)
 {
     size_t i = db_place (self, id);
     return i < self->n_dbs && weir_id_equal (&self->dbs[i]->id, id) ? self->dbs[i] : NULL;
@@ -130,6 +129,12 @@ db_insert (struct weir_repo *self, const struct weir_id *id, uint32_t number,
     memmove (&self->dbs[i + 1], &self->dbs[i], (self->n_dbs - i) * sizeof self->dbs[0]);
     self->dbs[i] = db;
     self->n_dbs++;
+    weir_grow (&self->by_number, &self->cap_numbers, (size_t) number + 1,
+               sizeof self->by_number[0]);
+    while (self->n_numbers <= number) {
+        self->by_number[self->n_numbers++] = NULL;
+    }
+    self->by_number[number] = db;
     return db;
 }
 
@@ -148,14 +153,17 @@ load_database (struct weir_repo *self, struct weir_bytes key, struct weir_bytes 
     struct weir_id id = weir_id_zero;
     struct weir_bytes b = weir_read_bytes (&r, WEIR_ID_BYTES);
     uint8_t state = weir_read_u8 (&r);
-    if (key.len != 5 || !weir_reader_done (&r) || weir_id_from_bytes (&id, b) != WEIR_OK ||
-        state < WEIR_REPO_DB_LIVE || state > WEIR_REPO_DB_FORGOTTEN) {
+    if (key.len != 5 || !weir_reader_done (&r) || weir_id_from_bytes (&id, b) != WEIR_OK
+        || state < WEIR_REPO_DB_LIVE || state > WEIR_REPO_DB_FORGOTTEN) {
         return WEIR_CORRUPT;
     }
     uint32_t number = weir_load_u32 (key.data + 1);
+    if (number >= self->next_db) {
+        return WEIR_CORRUPT;
+    }
     if (state == WEIR_REPO_DB_FORGOTTEN) {
         forgotten_add (self, number);
-    } else if (db_find (self, &id) != NULL) {
+    } else if (weir_repo_db_find (self, &id) != NULL) {
         return WEIR_CORRUPT;
     } else {
         (void) db_insert (self, &id, number, (enum weir_repo_db_state) state);
@@ -168,8 +176,8 @@ load_registry (struct weir_repo *self)
 {
     struct weir_repo_key from = weir_repo_key (WEIR_REPO_TABLE_DATABASE);
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
@@ -189,8 +197,8 @@ load_position (struct weir_repo *self)
 {
     struct weir_repo_key from = weir_repo_key (WEIR_REPO_TABLE_LOG);
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), true);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), true);
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
@@ -254,8 +262,8 @@ weir_repo_blank (const struct weir_repo_options *options)
     self->tips = options->tips;
     self->identity = options->identity;
     memcpy (self->seed, options->seed, sizeof self->seed);
-    self->documents_bytes_max = options->documents_bytes_max == 0 ? DOCUMENTS_BYTES_DEFAULT
-                                                                  : options->documents_bytes_max;
+    self->documents_bytes_max =
+        options->documents_bytes_max == 0 ? DOCUMENTS_BYTES_DEFAULT : options->documents_bytes_max;
     self->members_epoch = 1;
     self->batch = weir_kv_batch_new ();
     self->arena = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);
@@ -290,6 +298,7 @@ weir_repo_close (struct weir_repo **self_p)
         weir_repo_db_destroy (&self->dbs[i]);
     }
     free (self->dbs);
+    free (self->by_number);
     free (self->forgotten);
     weir_kv_batch_destroy (&self->batch);
     free (self->dirty);
@@ -321,7 +330,7 @@ weir_repo_db_get (struct weir_repo *self, const struct weir_id *id, struct weir_
 {
     struct weir_repo_db *db = self->last_db;
     if (db == NULL || !weir_id_equal (&db->id, id)) {
-        db = db_find (self, id);
+        db = weir_repo_db_find (self, id);
         if (db == NULL) {
             return WEIR_NOT_FOUND;
         }
@@ -338,20 +347,12 @@ weir_repo_db_get (struct weir_repo *self, const struct weir_id *id, struct weir_
 struct weir_repo_db *
 weir_repo_db_by_number (struct weir_repo *self, uint32_t number)
 {
-    if (self->last_db != NULL && self->last_db->number == number) {
-        return self->last_db;
-    }
-    for (size_t i = 0; i < self->n_dbs; i++) {
-        if (self->dbs[i]->number == number) {
-            return self->dbs[i];
-        }
-    }
-    return NULL;
+    return number < self->n_numbers ? self->by_number[number] : NULL;
 }
 
 enum weir_status
-weir_repo_db_new (struct weir_repo *self, const struct weir_id *id,
-                  enum weir_repo_db_state state, struct weir_repo_db **out)
+weir_repo_db_new (struct weir_repo *self, const struct weir_id *id, enum weir_repo_db_state state,
+                  struct weir_repo_db **out)
 {
     if (self->n_dbs >= WEIR_DATABASES_MAX) {
         return WEIR_LIMIT;
@@ -369,20 +370,19 @@ weir_repo_db_new (struct weir_repo *self, const struct weir_id *id,
 enum weir_status
 weir_repo_expect (struct weir_repo *self, const struct weir_id *id)
 {
-    if (db_find (self, id) != NULL) {
+    if (weir_repo_db_find (self, id) != NULL) {
         return WEIR_OK;
     }
     enum weir_status status = weir_kv_status (self->kv);
     struct weir_repo_db *db = NULL;
-    return status != WEIR_OK ? status
-                             : weir_repo_db_new (self, id, WEIR_REPO_DB_JOINING, &db);
+    return status != WEIR_OK ? status : weir_repo_db_new (self, id, WEIR_REPO_DB_JOINING, &db);
 }
 
 enum weir_status
 weir_repo_forget (struct weir_repo *self, const struct weir_id *id)
 {
     size_t i = db_place (self, id);
-    struct weir_repo_db *db = db_find (self, id);
+    struct weir_repo_db *db = weir_repo_db_find (self, id);
     if (db == NULL) {
         return WEIR_NOT_FOUND;
     }
@@ -398,6 +398,7 @@ weir_repo_forget (struct weir_repo *self, const struct weir_id *id)
     self->members_epoch++;
     memmove (&self->dbs[i], &self->dbs[i + 1], (self->n_dbs - i - 1) * sizeof self->dbs[0]);
     self->n_dbs--;
+    self->by_number[db->number] = NULL;
     weir_repo_db_destroy (&db);
     return WEIR_OK;
 }
@@ -434,7 +435,7 @@ fill_info (struct weir_repo *self, struct weir_repo_db *db, struct weir_db_info 
     info->inert_entries = db->inert;
     info->n_heads = db->n_heads;
     info->n_chains = db->vector.count;
-    info->needs_upgrade = db->needs_upgrade;
+    info->needs_upgrade = db->needs_upgrade || db->inert_newer > 0;
     info->position = db->position;
 }
 
@@ -471,7 +472,7 @@ weir_repo_resolve (struct weir_repo *self, const char *text, struct weir_id *id,
                    struct weir_error *e)
 {
     struct weir_id whole;
-    if (weir_id_parse (&whole, text) == WEIR_OK && db_find (self, &whole) != NULL) {
+    if (weir_id_parse (&whole, text) == WEIR_OK && weir_repo_db_find (self, &whole) != NULL) {
         *id = whole;
         return WEIR_OK;
     }

@@ -86,6 +86,7 @@ weir_repo_db_put (struct weir_repo *self, struct weir_repo_db *db)
     weir_buf_put_varint (row, db->bytes);
     weir_buf_put_varint (row, db->refused);
     weir_buf_put_varint (row, db->inert);
+    weir_buf_put_varint (row, db->inert_newer);
     weir_buf_put_varint (row, db->inert_position);
     weir_buf_put_varint (row, db->position);
     weir_buf_put_u32 (row, db->own_branch);
@@ -220,6 +221,7 @@ load_summary (struct weir_repo *self, struct weir_repo_db *db)
     db->bytes = weir_read_varint (&r);
     db->refused = weir_read_varint (&r);
     db->inert = weir_read_varint (&r);
+    db->inert_newer = weir_read_varint (&r);
     db->inert_position = weir_read_varint (&r);
     db->position = weir_read_varint (&r);
     db->own_branch = weir_read_u32 (&r);

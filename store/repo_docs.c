@@ -21,6 +21,7 @@ weir_repo_mark_inert (struct weir_repo *self, struct weir_repo_db *db, uint32_t 
         weir_repo_key_db_place (WEIR_REPO_TABLE_INERT, db->number, branch, seq);
     weir_repo_put (self, &key, weir_bytes (&value, 1));
     db->inert++;
+    db->inert_newer += why == WEIR_NEEDS_UPGRADE ? 1 : 0;
     weir_repo_db_mark (self, db);
 }
 
@@ -50,8 +51,8 @@ weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
 }
 
 void
-weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db,
-                      const struct weir_run *run, uint32_t branch)
+weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
+                      uint32_t branch)
 {
     struct weir_reader r = weir_reader (weir_buf_bytes (&db->open_inert));
     while (weir_reader_left (&r) > 0) {
@@ -113,8 +114,7 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
     }
     struct weir_repo_record record;
     struct weir_run run;
-    status = weir_repo_record_get (self, db, place.branch, place.row.range.from_seq, buf,
-                                   &record);
+    status = weir_repo_record_get (self, db, place.branch, place.row.range.from_seq, buf, &record);
     if (status == WEIR_OK) {
         status = weir_repo_run_decode (self, db, &record, &run);
     }
@@ -126,16 +126,16 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
 }
 
 enum weir_status
-weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t after,
-                      bool mark, struct weir_doc *doc)
+weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t after, bool mark,
+                      struct weir_doc *doc)
 {
     weir_repo_settle (self);
     struct weir_repo_key from =
         weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, after + 1);
     struct weir_repo_key all = weir_repo_key_db (WEIR_REPO_TABLE_ARRIVAL, db->number);
     struct weir_repo_key to = weir_repo_key_after (&all);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_buf buf = { 0 };
     struct weir_bytes key;
     struct weir_bytes value;
@@ -163,11 +163,11 @@ weir_repo_doc_snapshot (struct weir_repo *self, struct weir_repo_db *db, struct 
         return WEIR_NOT_FOUND;
     }
     weir_repo_settle (self);
-    struct weir_repo_key from = weir_repo_key_db_u32 (WEIR_REPO_TABLE_PART, db->number,
-                                                      db->snapshot_generation);
+    struct weir_repo_key from =
+        weir_repo_key_db_u32 (WEIR_REPO_TABLE_PART, db->number, db->snapshot_generation);
     struct weir_repo_key to = weir_repo_key_after (&from);
-    struct weir_kv_iter *iter = weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from),
-                                                  weir_repo_key_bytes (&to), false);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
     struct weir_buf state = { 0 };
     struct weir_bytes key;
     struct weir_bytes value;
@@ -176,8 +176,9 @@ weir_repo_doc_snapshot (struct weir_repo *self, struct weir_repo_db *db, struct 
     }
     enum weir_status status = weir_kv_iter_status (iter);
     weir_kv_iter_destroy (&iter);
-    if (status == WEIR_OK && (state.len != db->snapshot_bytes ||
-                              weir_doc_load (doc, weir_buf_bytes (&state)) != WEIR_OK)) {
+    if (status == WEIR_OK
+        && (state.len != db->snapshot_bytes
+            || weir_doc_load (doc, weir_buf_bytes (&state)) != WEIR_OK)) {
         status = WEIR_NOT_FOUND; /* the log has it all */
     }
     weir_buf_fini (&state);
@@ -220,8 +221,8 @@ save (struct weir_repo *self, struct weir_repo_db *db)
     weir_doc_save (db->doc, &state);
     uint32_t old_parts = (uint32_t) ((db->snapshot_bytes + PART_BYTES - 1) / PART_BYTES);
     for (uint32_t i = 0; db->snapshot_position != 0 && i < old_parts; i++) {
-        struct weir_repo_key key = weir_repo_key_db_place (
-            WEIR_REPO_TABLE_PART, db->number, db->snapshot_generation, i);
+        struct weir_repo_key key =
+            weir_repo_key_db_place (WEIR_REPO_TABLE_PART, db->number, db->snapshot_generation, i);
         weir_repo_delete (self, &key);
     }
     db->snapshot_generation++;
@@ -230,8 +231,8 @@ save (struct weir_repo *self, struct weir_repo_db *db)
     uint32_t parts = 0;
     for (size_t at = 0; at < state.len; at += PART_BYTES) {
         size_t len = state.len - at < PART_BYTES ? state.len - at : PART_BYTES;
-        struct weir_repo_key key = weir_repo_key_db_place (
-            WEIR_REPO_TABLE_PART, db->number, db->snapshot_generation, parts++);
+        struct weir_repo_key key = weir_repo_key_db_place (WEIR_REPO_TABLE_PART, db->number,
+                                                           db->snapshot_generation, parts++);
         weir_repo_put (self, &key, weir_bytes (state.data + at, len));
     }
     weir_buf_clear (&self->row);
@@ -274,8 +275,8 @@ evict (struct weir_repo *self, const struct weir_repo_db *keep)
         struct weir_repo_db *oldest = NULL;
         for (size_t i = 0; i < self->n_dbs; i++) {
             struct weir_repo_db *db = self->dbs[i];
-            if (db->doc != NULL && db != keep &&
-                (oldest == NULL || db->doc_used < oldest->doc_used)) {
+            if (db->doc != NULL && db != keep
+                && (oldest == NULL || db->doc_used < oldest->doc_used)) {
                 oldest = db;
             }
         }
@@ -318,9 +319,8 @@ weir_repo_docs_work (struct weir_repo *self)
 {
     for (size_t i = 0; i < self->n_dbs; i++) {
         struct weir_repo_db *db = self->dbs[i];
-        if (db->doc != NULL && db->since_entries >= SNAPSHOT_ENTRIES_MIN &&
-            db->since_bytes >= SNAPSHOT_BYTES_MIN &&
-            db->since_bytes >= db->snapshot_bytes / 2) {
+        if (db->doc != NULL && db->since_entries >= SNAPSHOT_ENTRIES_MIN
+            && db->since_bytes >= SNAPSHOT_BYTES_MIN && db->since_bytes >= db->snapshot_bytes / 2) {
             measure (self, db);
             save (self, db);
             evict (self, db);

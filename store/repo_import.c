@@ -147,10 +147,6 @@ store (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *r
        struct weir_import_result *result)
 {
     bool known = weir_repo_chain (db, &run->chain) != WEIR_REPO_NONE;
-    if (db->own_branch != WEIR_REPO_NONE &&
-        weir_chain_compare (&db->branches[db->own_branch].chain, &run->chain) == 0) {
-        db->own_branch = WEIR_REPO_NONE; /* somebody has our key and our lane */
-    }
     uint32_t branch = weir_repo_run_store (self, db, run, place, source);
     weir_repo_heads_advance (db, run->seq == 0 ? NULL : &run->prev, run->deps, run->n_deps,
                              weir_run_tip (run));
@@ -182,6 +178,18 @@ wait_for (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id 
     (void) weir_repo_pending_find (self, db, weir_run_tip (run), run->seq, &result->missing);
 }
 
+/* Somebody shows, under our own signature, entries of the lane we write in that we do not have:
+ * our next write begins another. */
+static void
+leave_lane (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run)
+{
+    if (db->own_branch != WEIR_REPO_NONE
+        && weir_chain_compare (&db->branches[db->own_branch].chain, &run->chain) == 0) {
+        db->own_branch = WEIR_REPO_NONE;
+        weir_repo_db_mark (self, db);
+    }
+}
+
 /* What is known of a run that was seen before: true when that settles it. */
 static bool
 seen_before (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
@@ -210,8 +218,7 @@ weir_repo_import_one (struct weir_repo *self, struct weir_repo_db *db, struct we
     uint32_t index = 0;
     *result = (struct weir_import_result){ .outcome = WEIR_IMPORT_REFUSED };
     weir_arena_reset (self->arena);
-    enum weir_status status =
-        weir_run_decode (run, self->arena, &db->id, bytes, &used, NULL);
+    enum weir_status status = weir_run_decode (run, self->arena, &db->id, bytes, &used, NULL);
     if (status == WEIR_OK && used != bytes.len) {
         status = WEIR_BAD_RUN;
     }
@@ -236,6 +243,7 @@ weir_repo_import_one (struct weir_repo *self, struct weir_repo_db *db, struct we
     if (!verified && weir_run_verify (run) != WEIR_OK) {
         return refuse (self, db, WEIR_BAD_SIGNATURE, result);
     }
+    leave_lane (self, db, run);
     struct past past = { .n_views = 0 };
     status = find_past (self, db, run, &past);
     if (status == WEIR_PENDING) {
@@ -259,8 +267,7 @@ weir_repo_import_one (struct weir_repo *self, struct weir_repo_db *db, struct we
 
 enum weir_status
 weir_repo_import (struct weir_repo *self, const struct weir_id *id, struct weir_bytes bytes,
-                  const struct weir_id *source, uint64_t now_ms,
-                  struct weir_import_result *result)
+                  const struct weir_id *source, uint64_t now_ms, struct weir_import_result *result)
 {
     struct weir_repo_db *db = NULL;
     struct weir_import_result r;

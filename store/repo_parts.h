@@ -8,7 +8,7 @@
 #include "store/repo.h"
 #include "store/repo_keys.h"
 
-#define WEIR_REPO_NONE UINT32_MAX             /* no branch, no view */
+#define WEIR_REPO_NONE UINT32_MAX            /* no branch, no view */
 #define WEIR_REPO_ARENA_BYTES_MAX (1u << 20) /* the entries of one run, with room */
 
 /* A chain is a tree of branches: one when nothing forked. Each ends in a tip, so there is one
@@ -16,17 +16,17 @@
  * its parent's. A branch's number is its index. */
 struct weir_repo_branch {
     struct weir_chain chain;
-    uint32_t parent;     /* WEIR_REPO_NONE: it begins the chain */
-    uint32_t next;       /* of the same chain */
+    uint32_t parent; /* WEIR_REPO_NONE: it begins the chain */
+    uint32_t next;   /* of the same chain */
     uint64_t first_seq;
-    uint64_t count;      /* the seq behind the tip */
+    uint64_t count;       /* the seq behind the tip */
     struct weir_id first; /* the entry at first_seq */
     struct weir_id tip;
-    uint64_t lamport;    /* behind the tip */
-    uint32_t view;       /* behind the tip */
-    uint64_t run_seq;    /* where its last run begins */
-    uint64_t position;   /* of its last run */
-    bool dirty;          /* differs from its row */
+    uint64_t lamport;  /* behind the tip */
+    uint32_t view;     /* behind the tip */
+    uint64_t run_seq;  /* where its last run begins */
+    uint64_t position; /* of its last run */
+    bool dirty;        /* differs from its row */
 };
 
 /* One settings entry, by ordinal. */
@@ -73,8 +73,8 @@ struct weir_repo_db {
     struct weir_repo_settings *settings;
     size_t n_settings;
     size_t cap_settings;
-    uint32_t view;        /* of the heads: all settings held */
-    uint32_t right_view;  /* the view `write_status` is for, WEIR_REPO_NONE at first */
+    uint32_t view;                 /* of the heads: all settings held */
+    uint32_t right_view;           /* the view `write_status` is for, WEIR_REPO_NONE at first */
     enum weir_status write_status; /* may this device write data? */
     bool needs_upgrade;
 
@@ -82,25 +82,26 @@ struct weir_repo_db {
     uint64_t bytes;
     uint64_t refused;
     uint64_t inert;
+    uint64_t inert_newer;    /* of these: what a newer weir may be able to read */
     uint64_t inert_position; /* rows up to here were looked at for inert entries */
     uint64_t position;       /* of its last row in the log */
     uint64_t pending_runs;
 
     /* Local commits. */
-    uint32_t own_branch; /* WEIR_REPO_NONE: the next write begins a lane */
-    bool open;           /* `builder` holds entries that are not sealed */
+    uint32_t own_branch;        /* WEIR_REPO_NONE: the next write begins a lane */
+    bool open;                  /* `builder` holds entries that are not sealed */
     struct weir_buf open_inert; /* those that did nothing: index u32, status u8 each */
     struct weir_run_builder builder;
     struct weir_run_entry *open_entries; /* ids and ops of the builder's */
     size_t cap_open;
-    uint64_t open_lamport; /* of the first open entry */
-    uint32_t open_view;    /* of its past */
+    uint64_t open_lamport;     /* of the first open entry */
+    uint32_t open_view;        /* of its past */
     struct weir_repo_tip told; /* what the tips file says, or shall say */
 
     /* The document, when loaded: at `position` and the open run. */
     struct weir_doc *doc;
-    uint64_t doc_used;           /* repo->uses when last asked for */
-    size_t doc_bytes;            /* as measured last */
+    uint64_t doc_used; /* repo->uses when last asked for */
+    size_t doc_bytes;  /* as measured last */
     uint64_t snapshot_position;
     uint64_t snapshot_bytes;
     uint32_t snapshot_generation;
@@ -138,6 +139,9 @@ struct weir_repo {
     struct weir_repo_db **dbs; /* by id; forgotten ones in `forgotten` */
     size_t n_dbs;
     size_t cap_dbs;
+    struct weir_repo_db **by_number; /* NULL: forgotten, or never there */
+    size_t n_numbers;
+    size_t cap_numbers;
     struct weir_repo_db *last_db; /* the one asked for last */
     uint32_t next_db;
     uint32_t *forgotten; /* numbers whose rows are to be deleted */
@@ -193,6 +197,8 @@ struct weir_id weir_repo_draw (struct weir_repo *self);
 /* A live or joining database by id, its state loaded. WEIR_NOT_FOUND, or what the kv says. */
 WEIR_MUST enum weir_status weir_repo_db_get (struct weir_repo *self, const struct weir_id *id,
                                              struct weir_repo_db **db);
+/* As it is in memory, perhaps not loaded; NULL when there is none. */
+struct weir_repo_db *weir_repo_db_find (const struct weir_repo *self, const struct weir_id *id);
 struct weir_repo_db *weir_repo_db_by_number (struct weir_repo *self, uint32_t number);
 void weir_repo_put_layout (struct weir_repo *self);
 WEIR_MUST enum weir_status weir_repo_db_new (struct weir_repo *self, const struct weir_id *id,
@@ -220,8 +226,7 @@ struct weir_repo_spot {
     uint64_t seq;
 };
 WEIR_MUST enum weir_status weir_repo_find (struct weir_repo *self, struct weir_repo_db *db,
-                                           const struct weir_id *id,
-                                           struct weir_repo_spot *spot);
+                                           const struct weir_id *id, struct weir_repo_spot *spot);
 /* The first branch of a chain, or WEIR_REPO_NONE; go on by .next. */
 uint32_t weir_repo_chain (const struct weir_repo_db *db, const struct weir_chain *chain);
 uint32_t weir_repo_branch_new (struct weir_repo_db *db, const struct weir_chain *chain,
@@ -231,14 +236,12 @@ void weir_repo_branch_advance (struct weir_repo_db *db, uint32_t branch, uint64_
                                const struct weir_id *tip);
 /* `tip` builds on `prev` (may be NULL) and the deps: they are heads no more, it is one. */
 void weir_repo_heads_advance (struct weir_repo_db *db, const struct weir_id *prev,
-                              const struct weir_id *deps, size_t n_deps,
-                              const struct weir_id *tip);
+                              const struct weir_id *deps, size_t n_deps, const struct weir_id *tip);
 /* Adds a settings entry whose past is `view` and that has no ordinal yet; gives the view behind
  * it, and puts its row when `put`. */
 uint32_t weir_repo_settings_add (struct weir_repo *self, struct weir_repo_db *db,
                                  const struct weir_id *entry, const struct weir_chain *chain,
-                                 uint32_t view, bool genesis, struct weir_bytes payload,
-                                 bool put);
+                                 uint32_t view, bool genesis, struct weir_bytes payload, bool put);
 /* The heads' settings grew by `view`. */
 void weir_repo_view_grow (struct weir_repo *self, struct weir_repo_db *db, uint32_t view);
 
@@ -256,8 +259,7 @@ struct weir_repo_record {
 void weir_repo_record_put (struct weir_buf *out, const struct weir_repo_db *db,
                            const struct weir_repo_record *record);
 WEIR_MUST enum weir_status weir_repo_record_read (struct weir_repo_record *record,
-                                                  struct weir_repo_db *db,
-                                                  struct weir_bytes row);
+                                                  struct weir_repo_db *db, struct weir_bytes row);
 /* What can be read of a row whose database's members are lost. */
 WEIR_MUST enum weir_status weir_repo_record_salvage (struct weir_repo_record *record,
                                                      struct weir_bytes row);
@@ -268,18 +270,15 @@ WEIR_MUST enum weir_status weir_repo_record_get (struct weir_repo *self, struct 
                                                  struct weir_repo_record *record);
 /* The run that holds `seq` of the branch; *run_seq is where it begins. */
 WEIR_MUST enum weir_status weir_repo_record_at (struct weir_repo *self, struct weir_repo_db *db,
-                                                uint32_t branch, uint64_t seq,
-                                                struct weir_buf *row,
-                                                struct weir_repo_record *record,
-                                                uint64_t *run_seq);
+                                                uint32_t branch, uint64_t seq, struct weir_buf *row,
+                                                struct weir_repo_record *record, uint64_t *run_seq);
 /* What an entry hands on to those that build on it. */
 struct weir_repo_facts {
     uint64_t lamport;
     uint32_t view;
     uint64_t position;
 };
-WEIR_MUST enum weir_status weir_repo_facts_behind (struct weir_repo *self,
-                                                   struct weir_repo_db *db,
+WEIR_MUST enum weir_status weir_repo_facts_behind (struct weir_repo *self, struct weir_repo_db *db,
                                                    const struct weir_repo_spot *spot,
                                                    struct weir_repo_facts *facts);
 /* Stores a verified run whose past is held: rows, branch, vector, log. `branch` is the one it
@@ -343,10 +342,8 @@ void weir_repo_pending_add (struct weir_repo *self, struct weir_repo_db *db,
                             const struct weir_id *missing);
 /* Imports what waited for the entries of `imported`, and for theirs, and so on. */
 WEIR_MUST enum weir_status weir_repo_pending_unlock (struct weir_repo *self,
-                                                     struct weir_repo_db *db,
-                                                     uint32_t *unlocked);
-WEIR_MUST enum weir_status weir_repo_pending_load (struct weir_repo *self,
-                                                   struct weir_repo_db *db);
+                                                     struct weir_repo_db *db, uint32_t *unlocked);
+WEIR_MUST enum weir_status weir_repo_pending_load (struct weir_repo *self, struct weir_repo_db *db);
 void weir_repo_pending_drop (struct weir_repo *self, struct weir_repo_db *db);
 /* Drops a bounded number of those that waited too long. */
 void weir_repo_pending_expire (struct weir_repo *self);
@@ -372,17 +369,14 @@ void weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db,
                            const struct weir_run *run, uint32_t branch);
 /* Applies a stored run to the document, if it is loaded; `place` has the first entry's
  * lamport. */
-void weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db,
-                        const struct weir_run *run, const struct weir_repo_place *place,
-                        uint32_t branch);
+void weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
+                        const struct weir_repo_place *place, uint32_t branch);
 /* Applies the log's rows behind `after` to a document; inert entries that were not looked at
  * before are marked when `mark`. */
 WEIR_MUST enum weir_status weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db,
-                                                 uint64_t after, bool mark,
-                                                 struct weir_doc *doc);
+                                                 uint64_t after, bool mark, struct weir_doc *doc);
 /* The document as the snapshot has it; WEIR_NOT_FOUND when there is none that can be read. */
-WEIR_MUST enum weir_status weir_repo_doc_snapshot (struct weir_repo *self,
-                                                   struct weir_repo_db *db,
+WEIR_MUST enum weir_status weir_repo_doc_snapshot (struct weir_repo *self, struct weir_repo_db *db,
                                                    struct weir_doc **doc);
 /* One document's snapshot, when one is due; true when it did something. */
 bool weir_repo_docs_work (struct weir_repo *self);
@@ -398,9 +392,8 @@ void weir_repo_rights_refresh (struct weir_repo *self, struct weir_repo_db *db);
 
 /* ---- repo_log.c ---- */
 
-void weir_repo_log_put (struct weir_repo *self, struct weir_repo_db *db,
-                        const struct weir_run *run, uint32_t branch,
-                        const struct weir_id *source);
+void weir_repo_log_put (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
+                        uint32_t branch, const struct weir_id *source);
 /* A row with the place of its run. */
 struct weir_repo_log_place {
     struct weir_log_row row;

@@ -18,15 +18,13 @@ take_row (struct weir_repo *self, struct weir_reader *r)
     tip.lane = weir_read_u64 (r);
     tip.count = weir_read_varint (r);
     struct weir_bytes t = weir_read_bytes (r, WEIR_ID_BYTES);
-    if (r->bad || weir_id_from_bytes (&id, b) != WEIR_OK ||
-        weir_id_from_bytes (&tip.tip, t) != WEIR_OK) {
+    if (r->bad || weir_id_from_bytes (&id, b) != WEIR_OK
+        || weir_id_from_bytes (&tip.tip, t) != WEIR_OK) {
         return;
     }
-    for (size_t i = 0; i < self->n_dbs; i++) {
-        if (weir_id_equal (&self->dbs[i]->id, &id)) {
-            self->dbs[i]->told = tip;
-            return;
-        }
+    struct weir_repo_db *db = weir_repo_db_find (self, &id);
+    if (db != NULL) {
+        db->told = tip;
     }
 }
 
@@ -120,8 +118,7 @@ void
 weir_repo_tips_synced (struct weir_repo *self, uint64_t batch)
 {
     size_t done = 0;
-    while (done < self->n_told && self->told[done].batch != 0 &&
-           self->told[done].batch <= batch) {
+    while (done < self->n_told && self->told[done].batch != 0 && self->told[done].batch <= batch) {
         const struct weir_repo_told *told = &self->told[done++];
         struct weir_repo_db *db = weir_repo_db_by_number (self, told->db);
         if (db != NULL) {

@@ -52,8 +52,7 @@ test_names (void **state)
     node_init (&a, 1);
     static const char *const bad[] = { "", "a\nb", "\xff\xfe" };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal (weir_repo_create (a.repo, bad[i], 1, &db, &e),
-                          WEIR_INVALID_ARGUMENT);
+        assert_int_equal (weir_repo_create (a.repo, bad[i], 1, &db, &e), WEIR_INVALID_ARGUMENT);
     }
     assert_int_equal (weir_repo_create (a.repo, long_name, 1, &db, &e), WEIR_INVALID_ARGUMENT);
     struct weir_id one = node_create (&a, "one");
@@ -110,20 +109,18 @@ test_group (void **state)
     payload.len = WEIR_RUN_BYTES_MAX;
     memset (payload.data, 7, payload.len);
     for (unsigned i = 0; i < 3; i++) { /* each larger than a run may be with another */
-        assert_int_equal (weir_repo_commit (a.repo, &db, weir_buf_bytes (&payload), 0, 0, &entry,
-                                            NULL),
-                          WEIR_OK);
+        assert_int_equal (
+            weir_repo_commit (a.repo, &db, weir_buf_bytes (&payload), 0, 0, &entry, NULL), WEIR_OK);
     }
     node_sync (&a);
     assert_int_equal (weir_repo_position (a.repo), at + 4);
     weir_buf_reserve (&payload, WEIR_PAYLOAD_BYTES_MAX);
     payload.len = WEIR_PAYLOAD_BYTES_MAX + 1;
     memset (payload.data, 7, payload.len);
-    assert_int_equal (weir_repo_commit (a.repo, &db, weir_buf_bytes (&payload), 0, 0, &entry,
-                                        NULL),
+    assert_int_equal (weir_repo_commit (a.repo, &db, weir_buf_bytes (&payload), 0, 0, &entry, NULL),
                       WEIR_TOO_LARGE);
-    assert_int_equal (weir_repo_commit (a.repo, &db, weir_bytes (NULL, 0),
-                                        WEIR_ENTRY_OPS_MAX + 1, 0, &entry, NULL),
+    assert_int_equal (weir_repo_commit (a.repo, &db, weir_bytes (NULL, 0), WEIR_ENTRY_OPS_MAX + 1,
+                                        0, &entry, NULL),
                       WEIR_TOO_LARGE);
     assert_int_equal (node_info (&a, &db).inert_entries, 3);
     weir_buf_fini (&payload);
@@ -142,8 +139,7 @@ test_who_may (void **state)
     struct weir_id db = node_create (&a, "rights");
     struct weir_id nowhere = { { 9 } };
     assert_int_equal (node_try_set (&b, &nowhere, "/m/a", "1", &entry), WEIR_NOT_FOUND);
-    assert_int_equal (weir_repo_commit (b.repo, &nowhere, weir_bytes (NULL, 0), 0, 0, &entry,
-                                        NULL),
+    assert_int_equal (weir_repo_commit (b.repo, &nowhere, weir_bytes (NULL, 0), 0, 0, &entry, NULL),
                       WEIR_NOT_FOUND);
     assert_int_equal (weir_repo_expect (b.repo, &db), WEIR_OK);
     assert_int_equal (weir_repo_commit (b.repo, &db, weir_bytes (NULL, 0), 0, 0, &entry, NULL),
@@ -166,7 +162,7 @@ test_who_may (void **state)
         assert_int_equal (weir_repo_right (b.repo, &db, &b.key.device), cases[i].right);
         assert_int_equal (node_try_set (&b, &db, "/m/a", i % 2 == 0 ? "1" : "2", &entry),
                           cases[i].status);
-        enum weir_status want = cases[i].right == WEIR_RIGHT_ADMIN ? WEIR_OK
+        enum weir_status want = cases[i].right == WEIR_RIGHT_ADMIN  ? WEIR_OK
                                 : cases[i].right == WEIR_RIGHT_NONE ? WEIR_REMOVED
                                                                     : WEIR_NOT_ALLOWED;
         assert_int_equal (node_try_grant (&b, &db, &b, cases[i].right, &entry), want);
@@ -351,6 +347,48 @@ test_peer_shows_our_chain (void **state)
     node_fini (&b);
 }
 
+/* The same, but what the peer shows waits for something between. */
+static void
+test_peer_shows_later_part (void **state)
+{
+    (void) state;
+    struct node a;
+    struct node b;
+    struct weir_fork fork;
+    struct weir_buf tips = { 0 };
+    struct weir_buf runs = { 0 };
+    node_init (&a, 1);
+    node_init (&b, 2);
+    struct weir_id db = node_create (&a, "twins");
+    node_sync (&a);
+    struct weir_kv *backup = weir_kv_memory_copy (a.kv);
+    assert_int_equal (weir_tips_load (a.tips, &tips), WEIR_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        node_set (&a, &db, "/m/a", i % 2 == 0 ? "x" : "y");
+    }
+    node_pull (&b, &a, &db);
+    struct weir_row row = weir_repo_vector (b.repo, &db)->rows[0];
+    struct weir_range range = { row.chain, 2, row.count, row.tip };
+    uint64_t next = 0;
+    node_sync (&b);
+    assert_int_equal (weir_repo_read (b.repo, &db, &range, 2, 4096, &runs, &next), WEIR_OK);
+    weir_repo_close (&a.repo);
+    weir_kv_close (&a.kv);
+    a.kv = backup;
+    assert_int_equal (weir_tips_save (a.tips, weir_buf_bytes (&tips)), WEIR_OK);
+    node_start (&a);
+    assert_int_equal (node_import (&a, &db, weir_buf_bytes (&runs), &b).outcome,
+                      WEIR_IMPORT_PENDING);
+    node_set (&a, &db, "/m/b", "1");
+    node_exchange (&a, &b, &db);
+    assert_nodes_equal (&a, &b, &db);
+    assert_int_equal (weir_repo_fork (a.repo, &db, 0, &fork), WEIR_NOT_FOUND);
+    weir_buf_fini (&tips);
+    weir_buf_fini (&runs);
+    node_fini (&a);
+    node_fini (&b);
+}
+
 /* More heads than a run can name: merges come first. */
 static void
 test_many_heads (void **state)
@@ -409,9 +447,9 @@ test_disk_fails (void **state)
     assert_int_equal (weir_repo_create (a.repo, "x", 1, &other, NULL), WEIR_DISK_FULL);
     assert_int_equal (node_try_grant (&a, &db, &a, WEIR_RIGHT_ADMIN, &entry), WEIR_DISK_FULL);
     assert_int_equal (weir_repo_expect (a.repo, &(struct weir_id){ { 1 } }), WEIR_DISK_FULL);
-    assert_int_equal (weir_repo_import (a.repo, &db, weir_bytes (NULL, 0), &weir_id_zero, 1,
-                                        &result),
-                      WEIR_DISK_FULL);
+    assert_int_equal (
+        weir_repo_import (a.repo, &db, weir_bytes (NULL, 0), &weir_id_zero, 1, &result),
+        WEIR_DISK_FULL);
     assert_false (weir_repo_work (a.repo, 1));
     assert_string_equal (node_get (&a, &db, "/m/a"), "before"); /* reading goes on */
     node_fini (&a);
@@ -431,6 +469,7 @@ main (void)
         cmocka_unit_test (test_tips_ahead_and_behind),
         cmocka_unit_test (test_crash_unsynced),
         cmocka_unit_test (test_peer_shows_our_chain),
+        cmocka_unit_test (test_peer_shows_later_part),
         cmocka_unit_test (test_many_heads),
         cmocka_unit_test (test_disk_fails),
     };

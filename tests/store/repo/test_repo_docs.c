@@ -182,6 +182,7 @@ test_own_inert (void **state)
     assert_int_equal (weir_repo_entry (a.repo, &db, &entry, &facts, NULL), WEIR_OK);
     assert_true (facts.inert);
     assert_int_equal (facts.inert_why, WEIR_NEEDS_UPGRADE);
+    assert_true (node_info (&a, &db).needs_upgrade); /* and written to all the same */
     node_restart (&a);
     assert_string_equal (node_get (&a, &db, "/m/b"), "2");
     assert_int_equal (node_info (&a, &db).inert_entries, 1);
@@ -209,10 +210,8 @@ main (void)
 {
     weir_crypto_init ();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_snapshot),
-        cmocka_unit_test (test_snapshot_lost),
-        cmocka_unit_test (test_eviction),
-        cmocka_unit_test (test_own_inert),
+        cmocka_unit_test (test_snapshot),    cmocka_unit_test (test_snapshot_lost),
+        cmocka_unit_test (test_eviction),    cmocka_unit_test (test_own_inert),
         cmocka_unit_test (test_no_document),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
