@@ -343,10 +343,8 @@ release (struct weir_actor *self)
     if (self->life != NULL) {
         (void) zmq_close (self->life);
     }
-    /* Waits for what lingers. After a failure the actor's own sockets may still be open, and
-     * this would wait for them for ever. */
-    if (self->zmq != NULL && !self->ended) {
-        (void) zmq_ctx_term (self->zmq);
+    if (self->zmq != NULL) {
+        (void) zmq_ctx_term (self->zmq); /* waits for what lingers */
     }
     weir_asks_fini (self);
     weir_timers_fini (&self->timers);
@@ -409,12 +407,15 @@ weir_actor_run (const struct weir_actor_def *def, int argc, char **argv)
         weir_actor_exit (self, status, &e);
     }
     loop (self);
-    if (!self->ended && def->stop != NULL) {
+    if (self->ended) {
+        /* Stop is crash: the actor's state and sockets are as they are, and nothing is tidied. */
+        _exit (self->exit_code);
+    }
+    if (def->stop != NULL) {
         def->stop (&self->state, self);
     }
-    int code = self->exit_code;
     release (self);
-    return code;
+    return 0;
 }
 
 /* ---- what an actor asks of its skeleton ---- */
