@@ -10,6 +10,7 @@
 
 #include "actors/client/client.h"
 #include "actors/runtime/settings.h"
+#include "store/base/rand.h"
 
 struct bench {
     bool json;
@@ -59,6 +60,8 @@ void bench_transport (struct bench_node *n, bool running);
  * returns. Returns the seconds. */
 double bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t count,
                     uint64_t payload);
+/* Letters and digits, six bits each, so that compression cannot make the wire look small. */
+void bench_random_text (struct weir_rand *random, char *out, size_t len);
 /* Proportional set size of a node's processes, in kB. */
 uint64_t bench_pss_kb (const struct bench_node *n);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "bins/bench/bench.h"
+#include "store/base/rand.h"
 
 #define START_MS 20000
 #define NODES_MAX 8u
@@ -348,11 +349,14 @@ bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t coun
     struct weir_buf body = { 0 };
     char *value = weir_alloc (payload + 1);
     size_t in_flight = 0;
+    struct weir_rand random;
     uint64_t started = bench_now_us ();
-    memset (value, 'v', payload);
+    weir_rand_init (&random, first + 1);
+    value[payload] = '\0';
     for (uint64_t i = 0; i < count;) {
         weir_buf_clear (&body);
         for (; i < count && body.len < CHUNK_BYTES; i++) {
+            bench_random_text (&random, value, payload);
             weir_buf_printf (&body,
                              "[{\"op\":\"add\",\"path\":\"/bench/%08llu\",\"value\":\"%s\"}]\n",
                              (unsigned long long) (first + i), value);

@@ -103,9 +103,9 @@ bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
     struct weir_id entry;
     uint64_t positions[2] = { 0, 0 };
     uint8_t seed[32];
-    char *text = weir_alloc (payload + 1);
-    memset (text, 'v', payload);
-    json_t *value = json_string (text);
+    char *text = weir_alloc (payload + 1); /* zeroed */
+    struct weir_rand random;
+    weir_rand_init (&random, 1);
     weir_crypto_init ();
     need (weir_keyfile_load (n->paths.key, NULL, &sides[0].identity, &e), &e, "key");
     need (weir_kv_open (&sides[0].kv, n->paths.db, true, &e), &e, "kv");
@@ -128,7 +128,10 @@ bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
     settle (&sides[1]);
     for (uint64_t i = 0; i < entries; i++) {
         struct side *from = &sides[i % 2];
+        bench_random_text (&random, text, payload);
+        json_t *value = json_string (text);
         write_one (from, &db, i, value);
+        json_decref (value);
         settle (from);
         carry (from, &sides[(i + 1) % 2], &db, &positions[i % 2]);
         settle (&sides[(i + 1) % 2]);
@@ -140,6 +143,5 @@ bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
         weir_tips_destroy (&sides[i].tips);
         weir_identity_fini (&sides[i].identity);
     }
-    json_decref (value);
     free (text);
 }
