@@ -219,7 +219,8 @@ BENCHES := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/benc
 
 fuzz-programs: $(FUZZERS:%=$(OUT)/fuzz/%)
 
-SUB := $(MAKE) --no-print-directory $(if $(V),,-s) -j$(JOBS) BUILD=$(BUILD) WERROR=$(WERROR)
+# Two jobs, unless the caller said -j himself.
+SUB = $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) BUILD=$(BUILD) WERROR=$(WERROR)
 RESULTS := $(BUILD)/results
 RUN := tests/run.sh -r $(RESULTS)
 # detect_stack_use_after_return stays off: gcc 12 then misplaces what is aligned to 64 bytes.
