@@ -343,6 +343,18 @@ take_applied (struct bench_node *n)
     weir_client_answer_fini (&answer);
 }
 
+void
+bench_random_text (struct weir_rand *random, char *out, size_t len)
+{
+    static const char letters[]
+        = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+    uint64_t bits = 0;
+    for (size_t i = 0; i < len; i++) {
+        bits = i % 10 == 0 ? weir_rand_u64 (random) : bits >> 6;
+        out[i] = letters[bits & 63];
+    }
+}
+
 double
 bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t count, uint64_t payload)
 {
