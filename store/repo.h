@@ -197,6 +197,14 @@ WEIR_MUST enum weir_status weir_repo_entry (struct weir_repo *self, const struct
                                             const struct weir_id *entry,
                                             struct weir_entry_facts *facts,
                                             struct weir_buf *payload);
+/* The entries of a log row, the last first, from one decoding of its run: `skip` of them are
+ * passed over, and fn is called until it returns false. What it is given is borrowed for that
+ * call, and it must not call the repository. */
+typedef bool (weir_repo_entry_fn) (void *context, const struct weir_entry_facts *facts,
+                                   struct weir_bytes payload);
+WEIR_MUST enum weir_status weir_repo_row_entries (struct weir_repo *self,
+                                                  const struct weir_log_row *row, size_t skip,
+                                                  weir_repo_entry_fn *fn, void *context);
 /* Is `a` in the past of `b`? Bounded by `steps_max` run visits: WEIR_LIMIT beyond. */
 WEIR_MUST enum weir_status weir_repo_is_before (struct weir_repo *self, const struct weir_id *db,
                                                 const struct weir_id *a, const struct weir_id *b,
@@ -262,8 +270,8 @@ struct weir_check_report {
  * closure, membership, heads, vectors, indexes, document state. Changes nothing. `progress`
  * may be NULL. WEIR_OK when nothing is wrong, else WEIR_CORRUPT with the report. */
 WEIR_MUST enum weir_status weir_repo_verify (struct weir_repo *self, const struct weir_id *db,
-                                             void (*progress) (void *, uint64_t runs), void *context,
-                                             struct weir_check_report *report);
+                                             void (*progress) (void *, uint64_t runs),
+                                             void *context, struct weir_check_report *report);
 /* After weir_kv_salvage: keeps the runs that decode, verify and are closed, rebuilds every
  * other row from them, takes a new store epoch and new lanes, and reports what was dropped
  * (peers bring it back). Works on the kv of a repository that is not open. */

@@ -120,7 +120,8 @@ check_past (struct check *c, struct checked *x)
         problem (c, &c->report->wrong_indexes, "the facts of the run at %llu are wrong",
                  (unsigned long long) x->record.position);
     }
-    if (weir_members_may_store (c->db->members, x->view, &run->chain.author, run->kind)
+    if (weir_members_may_store (c->db->members, x->view, &run->chain.author, run->kind,
+                                run->entries[0].payload)
         != WEIR_OK) {
         problem (c, &c->report->bad_runs, "the run at %llu was not allowed",
                  (unsigned long long) x->record.position);

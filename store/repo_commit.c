@@ -224,9 +224,9 @@ changes_are_good (const struct weir_member_change *changes, size_t count)
     return count > 0 && count <= WEIR_SETTINGS_CHANGES_MAX;
 }
 
-/* The database, when this device may write to it. */
+/* The database, when this device may write to it; or leave it, which readers may, too. */
 static enum weir_status
-writable (struct weir_repo *self, const struct weir_id *id, struct weir_repo_db **out,
+writable (struct weir_repo *self, const struct weir_id *id, bool leaves, struct weir_repo_db **out,
           struct weir_error *e)
 {
     struct weir_repo_db *db = NULL;
@@ -243,9 +243,14 @@ writable (struct weir_repo *self, const struct weir_id *id, struct weir_repo_db 
                                weir_id_text (id).s);
     }
     weir_repo_rights_refresh (self, db);
-    if (db->write_status != WEIR_OK) {
+    if (db->write_status != WEIR_OK && !(leaves && db->write_status == WEIR_NOT_ALLOWED)) {
         return weir_error_set (e, db->write_status, NULL,
                                "this device may not write to the database %s", weir_id_text (id).s);
+    }
+    if (db->write_status != WEIR_OK && db->n_heads > WEIR_ENTRY_DEPS_MAX) {
+        /* One entry cannot name them all, and entries that merge them are for writers. */
+        return weir_error_set (e, WEIR_LIMIT, "try again when a writer has merged them",
+                               "the database %s has too many heads", weir_id_text (id).s);
     }
     *out = db;
     return WEIR_OK;
@@ -256,7 +261,7 @@ weir_repo_commit (struct weir_repo *self, const struct weir_id *id, struct weir_
                   uint32_t ops, uint64_t now_ms, struct weir_id *entry, struct weir_error *e)
 {
     struct weir_repo_db *db = NULL;
-    enum weir_status status = writable (self, id, &db, e);
+    enum weir_status status = writable (self, id, false, &db, e);
     if (status != WEIR_OK) {
         return status;
     }
@@ -289,16 +294,12 @@ weir_repo_change_members (struct weir_repo *self, const struct weir_id *id,
                                "1 to %u changes at a time, each of another device",
                                (unsigned) WEIR_SETTINGS_CHANGES_MAX);
     }
-    enum weir_status status = writable (self, id, &db, e);
     const struct weir_id *me = &self->identity->device;
+    bool leaves = count == 1 && changes[0].right == WEIR_RIGHT_NONE
+                  && weir_id_equal (&changes[0].device, me);
+    enum weir_status status = writable (self, id, leaves, &db, e);
     for (size_t i = 0; status == WEIR_OK && i < count; i++) {
         status = weir_members_may_change (db->members, db->view, me, &changes[i], e);
-    }
-    if (status == WEIR_OK) {
-        status = weir_members_may_store (db->members, db->view, me, WEIR_ENTRY_SETTINGS);
-        if (status != WEIR_OK) {
-            (void) weir_error_set (e, status, NULL, "this device may not change the members");
-        }
     }
     if (status != WEIR_OK) {
         return status;
@@ -306,8 +307,9 @@ weir_repo_change_members (struct weir_repo *self, const struct weir_id *id,
     struct weir_member_change *copy = weir_alloc (count * sizeof *copy);
     memcpy (copy, changes, count * sizeof *copy);
     struct weir_settings settings = {
-        .entry_version_max = WEIR_ENTRY_VERSION,
-        .codec_max = CODEC_MAX,
+        /* Who leaves says nothing else: all members may store that. */
+        .entry_version_max = leaves ? 0 : WEIR_ENTRY_VERSION,
+        .codec_max = leaves ? 0 : CODEC_MAX,
         .n_changes = count,
         .changes = copy,
     };

@@ -256,7 +256,8 @@ weir_repo_import_one (struct weir_repo *self, struct weir_repo_db *db, struct we
     if (status != WEIR_OK) {
         return status;
     }
-    status = weir_members_may_store (db->members, past.place.view, &run->chain.author, run->kind);
+    status = weir_members_may_store (db->members, past.place.view, &run->chain.author, run->kind,
+                                     run->entries[0].payload);
     if (status != WEIR_OK) {
         weir_repo_refused_add (self, db, weir_run_tip (run), status);
         return refuse (self, db, status, result);

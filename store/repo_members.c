@@ -32,7 +32,8 @@ write_status (struct weir_repo *self, struct weir_repo_db *db)
     if (db->needs_upgrade) {
         return WEIR_NEEDS_UPGRADE;
     }
-    return weir_members_may_store (db->members, db->view, me, WEIR_ENTRY_DATA);
+    return weir_members_may_store (db->members, db->view, me, WEIR_ENTRY_DATA,
+                                   weir_bytes (NULL, 0));
 }
 
 void

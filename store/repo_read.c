@@ -283,23 +283,20 @@ inert_of (struct weir_repo *self, const struct weir_repo_db *db, const struct we
 
 static void
 fill_facts (struct weir_entry_facts *f, const struct weir_run *run, uint64_t index,
-            const struct weir_repo_record *record)
+            const struct weir_repo_record *record, uint64_t lamport)
 {
     const struct weir_run_entry *entry = &run->entries[index];
     *f = (struct weir_entry_facts){
         .id = entry->id,
         .chain = run->chain,
         .seq = run->seq + index,
-        .lamport = record->lamport,
+        .lamport = lamport,
         .ops = entry->ops,
         .clock_ms = entry->clock_ms,
         .kind = run->kind,
         .prev = index == 0 ? run->prev : run->entries[index - 1].id,
         .view = record->view,
     };
-    for (uint64_t i = 0; i < index; i++) {
-        f->lamport += run->entries[i].ops;
-    }
     if (index == 0) {
         f->n_deps = run->n_deps;
         memcpy (f->deps, run->deps, sizeof f->deps[0] * run->n_deps);
@@ -328,7 +325,11 @@ weir_repo_entry (struct weir_repo *self, const struct weir_id *id, const struct 
         }
     }
     if (status == WEIR_OK) {
-        fill_facts (&f, &run, spot.seq - run.seq, &record);
+        uint64_t lamport = record.lamport;
+        for (uint64_t i = 0; i < spot.seq - run.seq; i++) {
+            lamport += run.entries[i].ops;
+        }
+        fill_facts (&f, &run, spot.seq - run.seq, &record, lamport);
         status = inert_of (self, db, &spot, &f);
     }
     if (status == WEIR_OK) {
@@ -336,6 +337,50 @@ weir_repo_entry (struct weir_repo *self, const struct weir_id *id, const struct 
         if (payload != NULL) {
             weir_buf_put_bytes (payload, run.entries[spot.seq - run.seq].payload);
         }
+    }
+    return status;
+}
+
+enum weir_status
+weir_repo_row_entries (struct weir_repo *self, const struct weir_log_row *row, size_t skip,
+                       weir_repo_entry_fn *fn, void *context)
+{
+    struct weir_repo_db *db = NULL;
+    struct weir_repo_spot spot;
+    struct weir_repo_record record;
+    struct weir_run run;
+    enum weir_status status = weir_repo_db_get (self, &row->db, &db);
+    if (status == WEIR_OK) {
+        weir_repo_settle (self);
+        status = weir_repo_find (self, db, &row->range.tip, &spot);
+    }
+    if (status == WEIR_OK) {
+        status = weir_repo_record_get (self, db, spot.branch, spot.run_seq, &self->record, &record);
+        status = status != WEIR_OK ? status : weir_repo_run_decode (self, db, &record, &run);
+        if (status == WEIR_OK && spot.seq - run.seq >= run.count) {
+            status = WEIR_CORRUPT;
+        }
+    }
+    if (status != WEIR_OK) {
+        return status;
+    }
+    struct weir_entry_facts f;
+    uint64_t behind = record.lamport; /* the lamport of what follows the entry at hand */
+    uint64_t at = spot.seq - run.seq + 1;
+    for (uint64_t i = 0; i < at; i++) {
+        behind += run.entries[i].ops;
+    }
+    bool more = true;
+    while (status == WEIR_OK && more && at-- > 0) {
+        behind -= run.entries[at].ops;
+        if (skip > 0) {
+            skip--;
+            continue;
+        }
+        fill_facts (&f, &run, at, &record, behind);
+        spot.seq = run.seq + at;
+        status = inert_of (self, db, &spot, &f);
+        more = status == WEIR_OK && fn (context, &f, run.entries[at].payload);
     }
     return status;
 }

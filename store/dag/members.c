@@ -133,13 +133,16 @@ weir_members_add (struct weir_members *self, const struct weir_id *entry,
     weir_assert (view < self->n_views && self->n_entries < UINT32_MAX - 1);
     uint32_t ordinal = (uint32_t) self->n_entries;
     uint32_t author = device_of (self, &chain->author);
+    bool leaves = settings != NULL && weir_settings_is_leave (settings, &chain->author);
     struct weir_settings_entry e = {
         .id = *entry,
         .chain = *chain,
         .view = view,
         .device = author,
         .decoded = settings != NULL,
-        .stored = ordinal == 0 || weir_members_right_of (self, view, author) == WEIR_RIGHT_ADMIN,
+        .leaves = leaves,
+        .stored = ordinal == 0
+                  || weir_members_right_of (self, view, author) >= weir_members_needed (leaves),
         .change = (uint32_t) self->n_changes,
     };
     if (settings != NULL) {
@@ -166,17 +169,32 @@ weir_members_right (struct weir_members *self, uint32_t view, const struct weir_
     return number == 0 ? WEIR_RIGHT_NONE : weir_members_right_of (self, view, number - 1);
 }
 
+static bool
+is_leave (struct weir_bytes payload, const struct weir_id *author)
+{
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
+    struct weir_settings settings;
+    bool leaves = weir_settings_get (&settings, arena, payload, false) == WEIR_OK
+                  && weir_settings_is_leave (&settings, author);
+    weir_arena_destroy (&arena);
+    return leaves;
+}
+
 enum weir_status
 weir_members_may_store (struct weir_members *self, uint32_t view, const struct weir_id *author,
-                        uint8_t kind)
+                        uint8_t kind, struct weir_bytes payload)
 {
     if (kind == WEIR_ENTRY_GENESIS) {
         return view == 0 ? WEIR_OK : WEIR_NOT_ALLOWED;
     }
     enum weir_right right = weir_members_right (self, view, author);
-    enum weir_right needed = kind == WEIR_ENTRY_SETTINGS ? WEIR_RIGHT_ADMIN : WEIR_RIGHT_WRITE;
     if (right == WEIR_RIGHT_NONE) {
         return WEIR_NOT_MEMBER;
+    }
+    enum weir_right needed = WEIR_RIGHT_WRITE;
+    if (kind == WEIR_ENTRY_SETTINGS) {
+        bool leaves = right < WEIR_RIGHT_ADMIN && is_leave (payload, author);
+        needed = weir_members_needed (leaves);
     }
     return right >= needed ? WEIR_OK : WEIR_NOT_ALLOWED;
 }
@@ -363,7 +381,8 @@ weir_members_may_change (struct weir_members *self, uint32_t view, const struct 
     if (own == WEIR_RIGHT_NONE) {
         return weir_error_set (e, WEIR_NOT_MEMBER, NULL, "not a member of this database");
     }
-    if (own < WEIR_RIGHT_ADMIN) {
+    bool leaves = change->right == WEIR_RIGHT_NONE && weir_id_equal (&change->device, author);
+    if (own < weir_members_needed (leaves)) {
         return weir_error_set (e, WEIR_NOT_ALLOWED, NULL, "only an admin changes members");
     }
     if ((unsigned) change->right >= WEIR_RIGHT_COUNT || weir_id_is_zero (&change->device)

@@ -48,6 +48,9 @@ void weir_settings_put (struct weir_buf *out, const struct weir_settings *s, boo
 WEIR_MUST enum weir_status weir_settings_get (struct weir_settings *s, struct weir_arena *arena,
                                               struct weir_bytes payload, bool genesis);
 
+/* Does it say nothing but that `author` leaves? Every member may store that, whatever its right. */
+bool weir_settings_is_leave (const struct weir_settings *s, const struct weir_id *author);
+
 struct weir_members;
 struct weir_members *weir_members_new (void);
 void weir_members_destroy (struct weir_members **self_p);
@@ -59,10 +62,12 @@ uint32_t weir_members_add (struct weir_members *self, const struct weir_id *entr
                            const struct weir_chain *chain, uint32_t view,
                            const struct weir_settings *settings);
 /* May `author` store an entry of this kind on top of `view`? WEIR_OK, WEIR_NOT_MEMBER or
- * WEIR_NOT_ALLOWED. Genesis on view 0 is always allowed; settings need admin; data and merges
- * need write. */
+ * WEIR_NOT_ALLOWED. Genesis on view 0 is always allowed; data and merges need write; settings
+ * need admin, but for those that say only that their author leaves: `payload`, looked at for
+ * settings only, shows it. */
 WEIR_MUST enum weir_status weir_members_may_store (struct weir_members *self, uint32_t view,
-                                                   const struct weir_id *author, uint8_t kind);
+                                                   const struct weir_id *author, uint8_t kind,
+                                                   struct weir_bytes payload);
 
 /* Views: the union of several, or one plus a settings entry; and their lasting form, the sorted
  * ordinals of their maximal entries. */
@@ -95,8 +100,8 @@ void weir_members_limits (struct weir_members *self, uint32_t view, uint8_t *ent
                           uint8_t *codec_max);
 /* Would this change, made by `author` on top of `view`, take effect? WEIR_OK,
  * WEIR_NOT_MEMBER, WEIR_NOT_ALLOWED (not admin, or rank: only a smaller rank lowers or removes
- * a greater one, or oneself; any admin admits and raises), WEIR_NOT_FOUND (removes who is no
- * member), WEIR_INVALID_ARGUMENT (a right or name that cannot be), WEIR_LIMIT (members). */
+ * a greater one, or oneself; any admin admits and raises; any member leaves), WEIR_NOT_FOUND
+ * (removes who is no member), WEIR_INVALID_ARGUMENT (a right or name that cannot be), WEIR_LIMIT (members). */
 WEIR_MUST enum weir_status weir_members_may_change (struct weir_members *self, uint32_t view,
                                                     const struct weir_id *author,
                                                     const struct weir_member_change *change,

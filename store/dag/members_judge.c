@@ -78,6 +78,7 @@ static bool
 is_supported (const struct weir_members *self, const struct weir_judged *j, uint32_t author,
               const struct place *at)
 {
+    enum weir_right needed = weir_members_needed (self->entries[at->entry].leaves);
     const struct weir_device *device = &self->devices[author];
     for (size_t i = 0; i < device->changes.count; i++) {
         uint32_t change = device->changes.items[i];
@@ -85,9 +86,9 @@ is_supported (const struct weir_members *self, const struct weir_judged *j, uint
             continue;
         }
         const struct weir_settings_change *g = &self->changes[change];
-        if (g->right == WEIR_RIGHT_ADMIN && weir_members_view_has (at->past, g->entry)
+        if (g->right >= (uint8_t) needed && weir_members_view_has (at->past, g->entry)
             && grant_level (self, j, g) == at->level - 1
-            && !is_taken (self, j, device, i, at, WEIR_RIGHT_ADMIN)) {
+            && !is_taken (self, j, device, i, at, needed)) {
             return true;
         }
     }
@@ -182,7 +183,7 @@ struct court {
     const struct weir_members *self;
     struct weir_judged *j;
     const struct weir_view *view;
-    struct weir_numbers authors; /* who got admin at the level before */
+    struct weir_numbers authors; /* who was granted a right at the level before */
     uint8_t *is_author;          /* by device: in the list above */
     struct weir_numbers entries; /* of this level */
 };
@@ -220,7 +221,8 @@ hear_author (struct court *c, uint32_t device, int32_t level)
     }
 }
 
-/* The grants of admin that took effect at this level make the authors of the next. */
+/* The grants that took effect at this level make the authors of the next: whoever is a member may
+ * leave. */
 static void
 call_authors (struct court *c)
 {
@@ -233,8 +235,7 @@ call_authors (struct court *c)
         const struct weir_settings_entry *entry = &self->entries[c->entries.items[i]];
         for (uint32_t n = entry->change; n < entry->change + entry->n_changes; n++) {
             uint32_t device = self->changes[n].device;
-            if (c->j->applied[n] && self->changes[n].right == WEIR_RIGHT_ADMIN
-                && !c->is_author[device]) {
+            if (c->j->applied[n] && !self->changes[n].lowering && !c->is_author[device]) {
                 c->is_author[device] = 1;
                 numbers_add (&c->authors, device);
             }
@@ -292,19 +293,19 @@ judge_levels (struct weir_members *self, struct weir_judged *j, const struct wei
 /* The least level at which somebody is supported at a place, or WEIR_LEVEL_NONE. */
 static int32_t
 least_level (const struct weir_members *self, const struct weir_judged *j, uint32_t author,
-             struct place at)
+             enum weir_right needed, struct place at)
 {
     int32_t best = WEIR_LEVEL_NONE;
     const struct weir_device *device = &self->devices[author];
     for (size_t i = 0; i < device->changes.count; i++) {
         uint32_t change = device->changes.items[i];
-        if (!is_grant (self, j, change) || self->changes[change].right != WEIR_RIGHT_ADMIN
+        if (!is_grant (self, j, change) || self->changes[change].right < (uint8_t) needed
             || !weir_members_view_has (at.past, self->changes[change].entry)) {
             continue;
         }
         at.level = grant_level (self, j, &self->changes[change]) + 1;
         if ((best == WEIR_LEVEL_NONE || at.level < best)
-            && !is_taken (self, j, device, i, &at, WEIR_RIGHT_ADMIN)) {
+            && !is_taken (self, j, device, i, &at, needed)) {
             best = at.level;
         }
     }
@@ -325,7 +326,8 @@ judge_step (struct weir_members *self, struct weir_judged *j, const struct weir_
         return;
     }
     struct place at = { .past = self->views[entry->view], .entry = head };
-    j->levels[head] = least_level (self, j, entry->device, at);
+    enum weir_right needed = weir_members_needed (entry->leaves);
+    j->levels[head] = least_level (self, j, entry->device, needed, at);
     if (j->levels[head] != WEIR_LEVEL_NONE) {
         apply_own (self, j, head);
         apply_others (self, j, head);
@@ -464,6 +466,6 @@ weir_members_may_lower (struct weir_members *self, uint32_t view, uint32_t autho
 {
     const struct weir_judged *j = weir_members_judge (self, view);
     struct place at = { .past = self->views[view], .entry = UINT32_MAX };
-    at.level = least_level (self, j, author, at);
+    at.level = least_level (self, j, author, WEIR_RIGHT_ADMIN, at);
     return at.level != WEIR_LEVEL_NONE && may_lower (self, j, device, &at);
 }

@@ -11,8 +11,10 @@
  * is less than the device had at the entry's own past, else a *grant*. The genesis grants its
  * author admin, before any level there is (level -1).
  *
- * Stored. A settings entry is stored when its author is admin at the entry's own past; data and
- * merges need write. "At a past" means: by these same rules, in that past as the version.
+ * Stored. A settings entry is stored when its author is admin at the entry's own past; a *leave*
+ * (it says one thing: its author is removed) when its author is a member there, whatever the
+ * right; data and merges need write. "At a past" means: by these same rules, in that past as the
+ * version.
  *
  * Counts, in V. Entries are judged level by level (a level is the author's rank at that entry):
  *   1. An entry is *supported at level k* when its past holds an effective grant of admin to its
@@ -21,6 +23,7 @@
  *      knew the other), of a lesser level than k, or the author's own of level k. Its level is
  *      the least k at which it is supported. Never supported, or not stored by the rule above:
  *      void.
+ *      A leave needs a grant of any right that is not taken away whole, in place of admin.
  *   2. A supported entry is void when an effective lowering of its author is concurrent with it:
  *      one of a lesser level, or the author's own of at most this level (the latter spares the
  *      entry's own lowering of its author: two that say "I leave" agree).
@@ -63,7 +66,8 @@ struct weir_settings_entry {
     uint32_t view;   /* its past */
     uint32_t device; /* its author */
     bool decoded;
-    bool stored;     /* the author was admin there */
+    bool leaves;     /* says only that its author leaves */
+    bool stored;     /* the author was admin there, or leaves and was a member */
     uint32_t change; /* the first of its changes */
     uint32_t n_changes;
     char *database_name;
@@ -143,6 +147,12 @@ const struct weir_judged *weir_members_judge (struct weir_members *self, uint32_
 /* Frees and forgets all judgements. */
 void weir_members_judged_fini (struct weir_members *self);
 enum weir_right weir_members_right_of (struct weir_members *self, uint32_t view, uint32_t device);
+/* The right that an entry's author must have. */
+static inline enum weir_right
+weir_members_needed (bool leaves)
+{
+    return leaves ? WEIR_RIGHT_CARRY : WEIR_RIGHT_ADMIN;
+}
 /* What a device's grant, the index-th change made to it, is worth: its right, less what was taken
  * away. */
 enum weir_right weir_members_worth (const struct weir_members *self,

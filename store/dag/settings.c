@@ -45,6 +45,14 @@ weir_settings_name_is_good (const char *name)
     return text_is_good (weir_bytes (name, strlen (name)));
 }
 
+bool
+weir_settings_is_leave (const struct weir_settings *s, const struct weir_id *author)
+{
+    return s->n_changes == 1 && s->changes[0].right == WEIR_RIGHT_NONE
+           && weir_id_equal (&s->changes[0].device, author) && s->database_name[0] == '\0'
+           && s->entry_version_max == 0 && s->codec_max == 0;
+}
+
 static void
 put_name (struct weir_buf *out, const char *name)
 {

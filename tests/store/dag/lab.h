@@ -23,6 +23,7 @@ struct lab_entry {
     } changes[LAB_CHANGES_MAX];
     const char *database_name;
     bool broken; /* its payload cannot be read */
+    bool more;   /* a removal of its author says something else beside */
 };
 
 struct lab {
@@ -92,13 +93,21 @@ replica_view (struct replica *r, uint32_t mask)
     return view;
 }
 
+/* Says nothing but that its author leaves: every member may. */
+static inline bool
+lab_leaves (const struct lab_entry *e)
+{
+    return e->past != 0 && !e->broken && !e->more && e->database_name == NULL && e->n_changes == 1
+           && e->changes[0].device == e->author && e->changes[0].right == WEIR_RIGHT_NONE;
+}
+
 static inline void
 replica_add (struct replica *r, uint32_t number)
 {
     const struct lab_entry *e = &r->lab->entries[number];
     struct weir_member_change changes[LAB_CHANGES_MAX] = { 0 };
     struct weir_settings s = { .n_changes = e->n_changes, .changes = changes };
-    s.entry_version_max = (uint8_t) (number + 1);
+    s.entry_version_max = lab_leaves (e) ? 0 : (uint8_t) (number + 1);
     if (e->database_name != NULL) {
         fixture_copy (s.database_name, e->database_name);
     }

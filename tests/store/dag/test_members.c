@@ -328,13 +328,92 @@ test_may_store (void **state)
     for (uint32_t d = 0; d < 5; d++) {
         struct weir_id id = lab_device (d);
         for (uint8_t kind = 0; kind < 4; kind++) {
-            assert_int_equal (weir_members_may_store (r.members, view, &id, kind),
+            struct weir_bytes none = weir_bytes (NULL, 0);
+            assert_int_equal (weir_members_may_store (r.members, view, &id, kind, none),
                               statuses[d][kind]);
-            assert_int_equal (weir_members_may_store (r.members, 0, &id, kind),
+            assert_int_equal (weir_members_may_store (r.members, 0, &id, kind, none),
                               kind == WEIR_ENTRY_GENESIS ? WEIR_OK : WEIR_NOT_MEMBER);
         }
     }
     replica_fini (&r);
+}
+
+/* A settings entry that says only "I leave" is every member's to store; anything beside it is an
+ * admin's. */
+static void
+test_may_store_a_leave (void **state)
+{
+    (void) state;
+    struct lab lab;
+    lab_begin (&lab);
+    uint32_t all = BIT (0);
+    for (uint32_t d = 1; d <= 3; d++) {
+        all |= BIT (lab_say (&lab, 0, all, d, (enum weir_right) (WEIR_RIGHT_ADMIN - d)));
+    }
+    struct replica r;
+    replica_init (&r, &lab, NULL);
+    uint32_t view = replica_view (&r, all);
+    struct weir_member_change two[2] = { { .right = NONE }, { .right = NONE } };
+    const struct {
+        uint32_t author, leaver;
+        size_t n_changes;
+        enum weir_right right;
+        const char *database_name;
+        uint8_t limit;
+        enum weir_status status;
+    } rows[] = {
+        { 1, 1, 1, NONE, "", 0, WEIR_OK },           { 2, 2, 1, NONE, "", 0, WEIR_OK },
+        { 3, 3, 1, NONE, "", 0, WEIR_OK },           { 0, 0, 1, NONE, "", 0, WEIR_OK },
+        { 4, 4, 1, NONE, "", 0, WEIR_NOT_MEMBER },   { 1, 2, 1, NONE, "", 0, WEIR_NOT_ALLOWED },
+        { 1, 1, 2, NONE, "", 0, WEIR_NOT_ALLOWED },  { 1, 1, 1, READ, "", 0, WEIR_NOT_ALLOWED },
+        { 1, 1, 1, NONE, "x", 0, WEIR_NOT_ALLOWED }, { 1, 1, 1, NONE, "", 9, WEIR_NOT_ALLOWED },
+        { 0, 0, 2, NONE, "x", 9, WEIR_OK },          { 1, 1, 0, NONE, "", 0, WEIR_NOT_ALLOWED },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct weir_settings s = { .n_changes = rows[i].n_changes, .changes = two };
+        struct weir_buf payload = { 0 };
+        struct weir_id author = lab_device (rows[i].author);
+        fixture_copy (s.database_name, rows[i].database_name);
+        s.entry_version_max = rows[i].limit;
+        two[0].device = lab_device (rows[i].leaver);
+        two[0].right = rows[i].right;
+        two[1].device = lab_device (5);
+        weir_settings_put (&payload, &s, false);
+        if (weir_members_may_store (r.members, view, &author, WEIR_ENTRY_SETTINGS,
+                                    weir_buf_bytes (&payload))
+            != rows[i].status) {
+            fail_msg ("row %zu", i);
+        }
+        weir_buf_fini (&payload);
+    }
+    replica_fini (&r);
+}
+
+/* Writers and readers leave by themselves; what they were granted at the same time goes, too, and
+ * a leave undoes nothing of what others did. */
+static void
+test_members_leave (void **state)
+{
+    (void) state;
+    struct lab lab;
+    lab_begin (&lab);
+    uint32_t b = lab_say (&lab, 0, BIT (0), 1, WRITE);
+    uint32_t c = lab_say (&lab, 0, BIT (b), 2, READ);
+    uint32_t left = lab_say (&lab, 1, BIT (c), 1, NONE);
+    CHECK ({ ADMIN, NONE, READ, NONE, NONE, NONE }, 0);
+    (void) lab_say (&lab, 2, BIT (left), 2, NONE);
+    CHECK ({ ADMIN, NONE, NONE, NONE, NONE, NONE }, 0);
+    /* Made an admin by somebody who had not heard, and admitting somebody: void both. */
+    uint32_t raised = lab_say (&lab, 0, BIT (c), 1, ADMIN);
+    uint32_t late = lab_say (&lab, 1, BIT (raised), 3, WRITE);
+    CHECK ({ ADMIN, NONE, NONE, NONE, NONE, NONE }, BIT (late));
+    /* Whom nobody admitted cannot leave, and nobody leaves twice. */
+    uint32_t stranger = lab_say (&lab, 4, BIT (c), 4, NONE);
+    uint32_t again = lab_say (&lab, 1, BIT (left), 1, NONE);
+    CHECK ({ ADMIN, NONE, NONE, NONE, NONE, NONE }, BIT (late) | BIT (stranger) | BIT (again));
+    /* Coming back is a new grant. */
+    (void) lab_say (&lab, 0, BIT (left) | BIT (late), 1, CARRY);
+    CHECK ({ ADMIN, CARRY, NONE, NONE, NONE, NONE }, BIT (late) | BIT (stranger) | BIT (again));
 }
 
 static void
@@ -365,7 +444,8 @@ test_may_change (void **state)
         { 1, 3, NONE, "", WEIR_OK },
         { 2, 3, NONE, "", WEIR_OK },
         { 0, 0, READ, "", WEIR_OK },
-        { 3, 3, NONE, "", WEIR_NOT_ALLOWED }, /* no admin */
+        { 3, 3, NONE, "", WEIR_OK },          /* anybody leaves */
+        { 3, 3, READ, "", WEIR_NOT_ALLOWED }, /* no admin */
         { 3, 4, READ, "", WEIR_NOT_ALLOWED },
         { 4, 3, NONE, "", WEIR_NOT_MEMBER },
         { 0, 4, NONE, "", WEIR_NOT_FOUND },
@@ -625,6 +705,8 @@ main (void)
         cmocka_unit_test (test_removing_a_stranger),
         cmocka_unit_test (test_a_concurrent_invitation_from_above_protects),
         cmocka_unit_test (test_may_store),
+        cmocka_unit_test (test_may_store_a_leave),
+        cmocka_unit_test (test_members_leave),
         cmocka_unit_test (test_may_change),
         cmocka_unit_test (test_too_many_members),
         cmocka_unit_test (test_the_list),

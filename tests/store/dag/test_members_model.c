@@ -74,16 +74,23 @@ taken (const struct model *m, const struct verdict *v, uint32_t e, uint32_t c, u
     return false;
 }
 
+static enum weir_right
+needed (const struct lab *lab, uint32_t entry)
+{
+    return lab_leaves (&lab->entries[entry]) ? WEIR_RIGHT_CARRY : WEIR_RIGHT_ADMIN;
+}
+
 static bool
 supported (const struct model *m, const struct verdict *v, uint32_t entry, int level)
 {
     const struct lab *lab = m->lab;
+    enum weir_right least = needed (lab, entry);
     uint32_t past = lab->entries[entry].past;
     EACH_CHANGE (lab, e, c, lab->entries[entry].author)
     {
-        if (v->applied[e][c] && !m->lowering[e][c] && change_right (lab, e, c) == WEIR_RIGHT_ADMIN
+        if (v->applied[e][c] && !m->lowering[e][c] && change_right (lab, e, c) >= least
             && in (past, e) && level_of_grant (v, lab, e, c) == level - 1
-            && !taken (m, v, e, c, past, level, WEIR_RIGHT_ADMIN)) {
+            && !taken (m, v, e, c, past, level, least)) {
             return true;
         }
     }
@@ -205,7 +212,7 @@ model_init (struct model *m, const struct lab *lab)
     *m = (struct model){ .lab = lab };
     for (uint32_t e = 1; e < lab->count; e++) {
         struct verdict v = judge (m, lab->entries[e].past);
-        m->stored[e] = model_right (m, &v, lab->entries[e].author) == WEIR_RIGHT_ADMIN;
+        m->stored[e] = model_right (m, &v, lab->entries[e].author) >= needed (lab, e);
         for (uint32_t c = 0; c < lab->entries[e].n_changes; c++) {
             m->lowering[e][c] =
                 change_right (lab, e, c) < model_right (m, &v, lab->entries[e].changes[c].device);
@@ -242,6 +249,7 @@ random_lab (struct lab *lab, struct weir_rand *r)
         struct lab_entry *entry = &lab->entries[e];
         entry->lane = weir_rand_below (r, 2);
         entry->broken = weir_rand_below (r, 30) == 0;
+        entry->more = weir_rand_below (r, 4) == 0;
         for (size_t more = weir_rand_below (r, 8) == 0 ? 2 : 0; more > 0; more--) {
             uint32_t device = (uint32_t) weir_rand_below (r, devices);
             bool twice = false;
@@ -379,9 +387,10 @@ check_properties (struct replica *r, uint32_t mask)
             check_one_lowering (r, mask, e);
         }
         if (in (mask, e) && !replica_void (r, mask, e)) {
-            assert_int_equal (replica_right (r, entry->past, entry->author), WEIR_RIGHT_ADMIN);
+            assert_true (replica_right (r, entry->past, entry->author) >= needed (lab, e));
         }
-        if (entry->n_changes != 1 || entry->database_name != NULL || entry->broken) {
+        bool more = entry->more && entry->changes[0].device == entry->author;
+        if (entry->n_changes != 1 || entry->database_name != NULL || entry->broken || more) {
             continue;
         }
         /* At the moment it was made, an entry has exactly the effect may_change foretold. */
