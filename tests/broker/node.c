@@ -173,12 +173,24 @@ remove_one (const char *path, const struct stat *info, int flag, struct FTW *ftw
     return remove (path);
 }
 
+/* In order, so that what it counted (coverage) is written; by force when that takes long. */
+static void
+end_broker (pid_t pid)
+{
+    (void) kill (pid, SIGTERM);
+    for (int i = 0; i < 2000 && waitpid (pid, NULL, WNOHANG) == 0; i++) {
+        if (i == 1000) {
+            (void) kill (pid, SIGKILL);
+        }
+        (void) pause_ms (1);
+    }
+}
+
 void
 node_fini (struct node *n)
 {
     if (n->pid > 0) {
-        (void) kill (n->pid, SIGKILL);
-        (void) waitpid (n->pid, NULL, 0);
+        end_broker (n->pid);
     }
     if (n->client != NULL) {
         (void) zmq_close (n->client);

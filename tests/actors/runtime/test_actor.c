@@ -303,8 +303,8 @@ static void
 stage_fini (struct stage *s)
 {
     if (s->pid > 0) {
-        (void) kill (s->pid, SIGKILL);
-        (void) waitpid (s->pid, NULL, 0);
+        (void) kill (s->pid, SIGTERM);
+        assert_int_equal (stage_end (s), 0);
     }
     (void) zmq_close (s->actors);
     (void) zmq_close (s->life_socket);
