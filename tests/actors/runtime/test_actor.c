@@ -572,7 +572,16 @@ test_hostile (void **state)
     weir_post_fini (&post);
     expect (&s, s.actors, WEIR_KIND_PEER_LIST, &envelope);
     assert_int_equal (envelope.status, WEIR_BAD_MESSAGE);
-    /* The lifeline: kinds that are not its own, notices that make no sense. */
+    stage_fini (&s);
+}
+
+/* The lifeline: kinds that are not its own, notices that make no sense. */
+static void
+test_hostile_lifeline (void **state)
+{
+    (void) state;
+    struct stage s;
+    stage_init (&s);
     Weir__ActorNotice n = WEIR__ACTOR_NOTICE__INIT;
     struct weir_envelope e = { .kind = WEIR_KIND_UP };
     send_post (&s, s.life_socket, &e, &n.base);
@@ -705,7 +714,8 @@ test_bad_starts (void **state)
     pid_t pid = fork ();
     assert_true (pid >= 0);
     if (pid == 0) { /* prctl and signals would change this process */
-        (void) write (identity[1], "\0bcdefghijklmnop", 16); /* the first byte may not be 0 */
+        /* The first byte may not be 0. */
+        assert_int_equal (write (identity[1], "\0bcdefghijklmnop", 16), 16);
         (void) close (identity[1]);
         exit (run_with ("/tmp", fds[0], fds[1], fds[2]));
     }
@@ -744,6 +754,7 @@ main (void)
         cmocka_unit_test (test_streams),
         cmocka_unit_test (test_one_way),
         cmocka_unit_test (test_hostile),
+        cmocka_unit_test (test_hostile_lifeline),
         cmocka_unit_test (test_bulk_does_not_delay_a_ping),
         cmocka_unit_test (test_watches),
         cmocka_unit_test (test_ends),
