@@ -317,7 +317,7 @@ weir_broker_run (int argc, char **argv)
     }
     enum weir_status status = begin (b, data, &e);
     if (status != WEIR_OK) {
-        (void) fprintf (stderr, "weir: %s\n", e.what);
+        (void) fprintf (stderr, "weir: %s (%s)\n", e.what, weir_status_code (status));
         if (weir_error_hint (&e)[0] != '\0') {
             (void) fprintf (stderr, "hint: %s\n", weir_error_hint (&e));
         }
