@@ -159,7 +159,7 @@ spawn (struct weir_broker *b, size_t child)
     weir_assert (!slot->running);
     slot->life_heard = slot->mailbox_heard = slot->said_ready = slot->up = false;
     slot->epoch = 0;
-    slot->delivered = 0;
+    slot->delivered = slot->pinged = slot->queue = 0;
     slot->vitals_turns = slot->vitals_received = slot->vitals_sent = slot->vitals_busy = 0;
     slot->vitals_bad = slot->vitals_rss = 0;
     draw_identity (&slot->mailbox);
@@ -343,6 +343,15 @@ weir_children_watch (struct weir_broker *b)
 
 /* ---- lifelines ---- */
 
+static void
+ping (struct weir_broker *b, struct weir_slot *slot)
+{
+    slot->pinged = slot->delivered;
+    if (weir_router_tell (b, slot, WEIR_KIND_PING, NULL) != WEIR_OK) {
+        b->dropped++;
+    }
+}
+
 void
 weir_children_ping (struct weir_broker *b)
 {
@@ -351,10 +360,8 @@ weir_children_ping (struct weir_broker *b)
     }
     b->pinged_ms = b->now_ms;
     for (size_t i = 0; i < b->supervisor.count; i++) {
-        struct weir_slot *slot = &b->slots[i];
-        if (slot->running && slot->life_heard
-            && weir_router_tell (b, slot, WEIR_KIND_PING, NULL) != WEIR_OK) {
-            b->dropped++;
+        if (b->slots[i].running && b->slots[i].life_heard) {
+            ping (b, &b->slots[i]);
         }
     }
 }
@@ -376,6 +383,9 @@ hello (struct weir_broker *b, size_t child, const Weir__ActorHello *said, bool o
             }
         }
     }
+    if (on_life) {
+        ping (b, slot); /* its vitals, before the first turn of pings */
+    }
     maybe_ready (b, child);
 }
 
@@ -389,6 +399,8 @@ pong (struct weir_broker *b, size_t child, const Weir__ActorVitals *said)
     slot->vitals_busy = said->busy;
     slot->vitals_bad = said->bad;
     slot->vitals_rss = said->rss_bytes;
+    /* Exact as of that ping: ZeroMQ itself does not tell how much it holds (page 7). */
+    slot->queue = slot->pinged > said->received ? slot->pinged - said->received : 0;
     weir_supervisor_heard (&b->supervisor, child, b->now_ms);
 }
 

@@ -32,7 +32,9 @@ struct weir_slot {
     bool up; /* the others were told */
     uint64_t epoch;
     uint64_t vitals_turns, vitals_received, vitals_sent, vitals_busy, vitals_bad, vitals_rss;
-    uint64_t delivered; /* messages put into its mailbox */
+    uint64_t delivered; /* messages put into its mailbox, */
+    uint64_t pinged;    /* until the last ping, */
+    uint64_t queue;     /* and not taken out by its pong */
 };
 
 struct weir_follower { /* of the events */

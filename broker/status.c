@@ -4,14 +4,6 @@
 
 #include "protos/version.h"
 
-/* What the broker has put into its mailbox and it has not taken out: exact as of its last pong,
- * since ZeroMQ does not tell (page 7). */
-static uint64_t
-queue_of (const struct weir_slot *slot)
-{
-    return slot->delivered > slot->vitals_received ? slot->delivered - slot->vitals_received : 0;
-}
-
 static void
 fill_actor (const struct weir_broker *b, size_t i, Weir__ActorState *a, Weir__ActorVitals *v)
 {
@@ -29,7 +21,7 @@ fill_actor (const struct weir_broker *b, size_t i, Weir__ActorState *a, Weir__Ac
     a->restarts = child->restarts;
     a->since_ms = child->since_ms == 0 ? 0 : b->now_ms - child->since_ms;
     a->last_exit = (uint32_t) child->last_exit;
-    a->queue = queue_of (slot);
+    a->queue = slot->queue;
     a->vitals = v;
     v->has_turns = v->has_received = v->has_sent = v->has_busy = v->has_bad = 1;
     v->has_rss_bytes = 1;
