@@ -545,7 +545,10 @@ session_take (struct peers *p, const Weir__LinkMessage *m, const struct weir_mes
 {
     struct link *l = link_find (p, m->link);
     const struct weir_kind *kind = m->kind <= UINT16_MAX ? weir_kind ((uint16_t) m->kind) : NULL;
-    if (l == NULL || l->ended || !l->begun || kind == NULL || (kind->from & WEIR_ROLE_N) == 0
+    if (l == NULL || l->ended) {
+        return; /* late: it was hung up meanwhile */
+    }
+    if (!l->begun || kind == NULL || (kind->from & WEIR_ROLE_N) == 0
         || !weir_mailbox_equal (&l->transport->mailbox, &message->envelope.from)) {
         p->ignored++;
         return;
