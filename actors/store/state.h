@@ -15,7 +15,8 @@ struct store_watch;
 
 /* An answer that waits until its batch is synced to disk. */
 struct store_pending {
-    uint64_t batch; /* 0: of the turn at hand, numbered by its flush */
+    uint64_t batch;  /* of the turn's flush; 0 when nothing was written since the start */
+    bool is_flushed; /* false: of the turn at hand */
     struct weir_envelope request;
     enum weir_status status;
     struct weir_buf meta; /* packed answer, or Problem */
@@ -85,6 +86,7 @@ struct weir_id store_digest (struct store *s, const struct weir_id *db);
 /* ---- told by store.c when a batch became durable ---- */
 void store_tell_novel (struct store *s);
 void store_watch_synced (struct store *s);
+void store_watches_drop (struct store *s);
 void store_transfer_synced (struct store *s, uint64_t synced);
 void store_transfer_pump (struct store *s);
 void store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mailbox);

@@ -62,7 +62,8 @@ static const struct weir_actor_handler handlers[] = {
     { 0, NULL },
 };
 
-static void check_disk (struct store *s, bool force)
+static void
+check_disk (struct store *s, bool force)
 {
     uint64_t now = weir_actor_now_ms (s->actor);
     if (!force && now < s->disk_checked_ms + DISK_CHECK_MS) {
@@ -85,7 +86,8 @@ static void check_disk (struct store *s, bool force)
     }
 }
 
-bool store_writable (struct store *s, const struct weir_envelope *request)
+bool
+store_writable (struct store *s, const struct weir_envelope *request)
 {
     check_disk (s, false);
     enum weir_status status = s->disk_full ? WEIR_DISK_FULL : weir_kv_status (s->kv);
@@ -100,7 +102,8 @@ bool store_writable (struct store *s, const struct weir_envelope *request)
     return false;
 }
 
-static enum weir_status load_identity (struct store *s, struct weir_error *e)
+static enum weir_status
+load_identity (struct store *s, struct weir_error *e)
 {
     const struct weir_settings_values *v = weir_actor_settings (s->actor);
     char passphrase[512] = "";
@@ -126,7 +129,8 @@ static enum weir_status load_identity (struct store *s, struct weir_error *e)
     return status == WEIR_BAD_PASSPHRASE ? WEIR_BAD_CONFIG : status;
 }
 
-static enum weir_status start (void **state, struct weir_actor *actor, struct weir_error *e)
+static enum weir_status
+start (void **state, struct weir_actor *actor, struct weir_error *e)
 {
     weir_crypto_init ();
     struct store *s = weir_alloc (sizeof *s);
@@ -181,7 +185,8 @@ static enum weir_status start (void **state, struct weir_actor *actor, struct we
     return WEIR_OK;
 }
 
-static void stop (void **state, struct weir_actor *actor)
+static void
+stop (void **state, struct weir_actor *actor)
 {
     struct store *s = *state;
     (void) actor;
@@ -196,12 +201,14 @@ static void stop (void **state, struct weir_actor *actor)
         weir_buf_fini (&s->pending[i].body);
     }
     free (s->pending);
+    store_watches_drop (s);
     free (s);
     *state = NULL;
 }
 
-static void up (void *state, struct weir_actor *actor, const char *role, const char *name,
-                const struct weir_mailbox_id *mailbox, uint64_t epoch)
+static void
+up (void *state, struct weir_actor *actor, const char *role, const char *name,
+    const struct weir_mailbox_id *mailbox, uint64_t epoch)
 {
     struct store *s = state;
     (void) actor;
@@ -218,8 +225,9 @@ static void up (void *state, struct weir_actor *actor, const char *role, const c
     }
 }
 
-static void down (void *state, struct weir_actor *actor, const char *role, const char *name,
-                  const struct weir_mailbox_id *mailbox)
+static void
+down (void *state, struct weir_actor *actor, const char *role, const char *name,
+      const struct weir_mailbox_id *mailbox)
 {
     struct store *s = state;
     (void) actor;
@@ -234,19 +242,25 @@ static void down (void *state, struct weir_actor *actor, const char *role, const
 
 /* ---- answers ---- */
 
-void store_answer (struct store *s, const struct weir_envelope *request,
-                   const ProtobufCMessage *meta)
+void
+store_answer (struct store *s, const struct weir_envelope *request, const ProtobufCMessage *meta)
 {
-    weir_actor_answer (s->actor, request, meta, weir_bytes (NULL, 0), false);
+    if (meta != NULL && protobuf_c_message_get_packed_size (meta) > WEIR_MESSAGE_META_BYTES_MAX) {
+        store_fail (s, request, WEIR_TOO_LARGE, NULL); /* the broker would drop it */
+    } else {
+        weir_actor_answer (s->actor, request, meta, weir_bytes (NULL, 0), false);
+    }
 }
 
-void store_fail (struct store *s, const struct weir_envelope *request, enum weir_status status,
-                 const struct weir_error *e)
+void
+store_fail (struct store *s, const struct weir_envelope *request, enum weir_status status,
+            const struct weir_error *e)
 {
     weir_actor_fail (s->actor, request, status, e);
 }
 
-static struct store_pending *pend (struct store *s, const struct weir_envelope *request)
+static struct store_pending *
+pend (struct store *s, const struct weir_envelope *request)
 {
     weir_grow (&s->pending, &s->cap_pending, s->n_pending + 1, sizeof *s->pending);
     struct store_pending *p = &s->pending[s->n_pending++];
@@ -254,8 +268,9 @@ static struct store_pending *pend (struct store *s, const struct weir_envelope *
     return p;
 }
 
-void store_answer_synced (struct store *s, const struct weir_envelope *request,
-                          const ProtobufCMessage *meta, struct weir_bytes client, uint64_t number)
+void
+store_answer_synced (struct store *s, const struct weir_envelope *request,
+                     const ProtobufCMessage *meta, struct weir_bytes client, uint64_t number)
 {
     struct store_pending *p = pend (s, request);
     weir_meta_put (&p->meta, meta);
@@ -265,8 +280,9 @@ void store_answer_synced (struct store *s, const struct weir_envelope *request,
     }
 }
 
-bool store_answered_before (struct store *s, const struct weir_envelope *request, bool has_client,
-                            ProtobufCBinaryData client, uint64_t number)
+bool
+store_answered_before (struct store *s, const struct weir_envelope *request, bool has_client,
+                       ProtobufCBinaryData client, uint64_t number)
 {
     if (!has_client) {
         return false;
@@ -292,7 +308,8 @@ bool store_answered_before (struct store *s, const struct weir_envelope *request
 }
 
 /* The packed answer goes out as it is: it was packed for this kind. */
-static void answer_packed (struct store *s, struct store_pending *p)
+static void
+answer_packed (struct store *s, struct store_pending *p)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     const struct weir_kind *kind = weir_kind (p->request.kind);
@@ -306,8 +323,9 @@ static void answer_packed (struct store *s, struct store_pending *p)
     weir_arena_destroy (&arena);
 }
 
-bool store_resolve (struct store *s, const struct weir_envelope *request, bool has,
-                    ProtobufCBinaryData text, struct weir_id *db)
+bool
+store_resolve (struct store *s, const struct weir_envelope *request, bool has,
+               ProtobufCBinaryData text, struct weir_id *db)
 {
     struct weir_error e = { 0 };
     char name[WEIR_NAME_BYTES_MAX + 1];
@@ -324,7 +342,8 @@ bool store_resolve (struct store *s, const struct weir_envelope *request, bool h
     return status == WEIR_OK;
 }
 
-struct weir_id store_digest (struct store *s, const struct weir_id *db)
+struct weir_id
+store_digest (struct store *s, const struct weir_id *db)
 {
     static const struct weir_vector none = { 0 };
     const struct weir_vector *v = weir_repo_vector (s->repo, db);
@@ -333,14 +352,16 @@ struct weir_id store_digest (struct store *s, const struct weir_id *db)
 
 /* ---- group commit ---- */
 
-static void turn_ended (void *state, struct weir_actor *actor)
+static void
+turn_ended (void *state, struct weir_actor *actor)
 {
     struct store *s = state;
     store_transfer_pump (s);
     uint64_t batch = weir_repo_flush (s->repo, weir_actor_wall_ms (actor));
     s->batch_last = batch;
-    for (size_t i = s->n_pending; i-- > 0 && s->pending[i].batch == 0;) {
+    for (size_t i = s->n_pending; i-- > 0 && !s->pending[i].is_flushed;) {
         s->pending[i].batch = batch;
+        s->pending[i].is_flushed = true;
     }
     store_transfer_flushed (s, batch);
     if (weir_repo_members_epoch (s->repo) != s->members_epoch) {
@@ -353,7 +374,8 @@ static void turn_ended (void *state, struct weir_actor *actor)
     }
 }
 
-static void batch_synced (void *state, struct weir_actor *actor, void *context)
+static void
+batch_synced (void *state, struct weir_actor *actor, void *context)
 {
     struct store *s = state;
     (void) context;
@@ -368,8 +390,7 @@ static void batch_synced (void *state, struct weir_actor *actor, void *context)
     uint64_t synced = weir_kv_synced (s->kv);
     weir_repo_on_synced (s->repo);
     size_t done = 0;
-    while (done < s->n_pending && s->pending[done].batch != 0
-           && s->pending[done].batch <= synced) {
+    while (done < s->n_pending && s->pending[done].is_flushed && s->pending[done].batch <= synced) {
         answer_packed (s, &s->pending[done]);
         weir_buf_fini (&s->pending[done].meta);
         weir_buf_fini (&s->pending[done].body);
@@ -385,7 +406,8 @@ static void batch_synced (void *state, struct weir_actor *actor, void *context)
 }
 
 /* Deferred work in slices: forgetting, snapshots of documents; and the clock of the disk. */
-static void work (void *state, struct weir_actor *actor, void *context)
+static void
+work (void *state, struct weir_actor *actor, void *context)
 {
     struct store *s = state;
     (void) context;
@@ -399,7 +421,8 @@ static void work (void *state, struct weir_actor *actor, void *context)
         actor, weir_actor_now_ms (actor) + (more || s->tell_again ? 1 : WORK_IDLE_MS), work, NULL);
 }
 
-int weir_store_run (int argc, char **argv)
+int
+weir_store_run (int argc, char **argv)
 {
     static const struct weir_actor_def def = { .role = "store",
                                                .handlers = handlers,

@@ -325,7 +325,7 @@ store_db_grant (void *state, struct weir_actor *actor, const struct weir_message
     if (weir_field_get_text (device, WEIR_NAME_BYTES_MAX, ask->has_device, ask->device) != WEIR_OK
         || weir_field_get_text (change.name, WEIR_NAME_BYTES_MAX, ask->has_name, ask->name)
                != WEIR_OK
-        || device[0] == '\0' || ask->right >= WEIR_RIGHT_COUNT) {
+        || device[0] == '\0' || !ask->has_right || ask->right >= WEIR_RIGHT_COUNT) {
         store_fail (s, &message->envelope, WEIR_INVALID_ARGUMENT, NULL);
         return;
     }
@@ -348,7 +348,18 @@ store_db_leave (void *state, struct weir_actor *actor, const struct weir_message
         return;
     }
     struct weir_member_change change = { .device = s->identity.device, .right = WEIR_RIGHT_NONE };
-    snprintf (change.name, sizeof change.name, "%s", s->name);
+    size_t n = 0;
+    const struct weir_member *members = weir_repo_members (s->repo, &db, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (weir_id_equal (&members[i].device, &change.device)
+            && members[i].right == WEIR_RIGHT_NONE) {
+            Weir__EntryId answer = WEIR__ENTRY_ID__INIT; /* a resend, or removed already */
+            answer.has_id = answer.has_unchanged = answer.unchanged = true;
+            answer.id = weir_field_id (&members[i].entry);
+            store_answer_synced (s, &message->envelope, &answer.base, weir_bytes (NULL, 0), 0);
+            return;
+        }
+    }
     change_member (s, message, &db, &change, weir_bytes (NULL, 0), 0);
 }
 

@@ -31,62 +31,53 @@ copy_id (struct weir_arena *arena, const struct weir_id *id)
     return copy_field (arena, weir_id_bytes (id));
 }
 
-/* One LogEntry; NULL when the arena is full or the entry is gone. */
+/* One LogEntry; NULL when the arena is full. */
 static Weir__LogEntry *
-log_entry (struct store *s, struct weir_arena *arena, const struct weir_id *db,
-           const struct weir_id *id)
+log_entry (struct weir_arena *arena, const struct weir_entry_facts *facts,
+           struct weir_bytes payload)
 {
-    struct weir_entry_facts facts;
-    struct weir_buf payload = { 0 };
     Weir__LogEntry *m = weir_arena_alloc (arena, sizeof *m);
-    if (m == NULL || weir_repo_entry (s->repo, db, id, &facts, &payload) != WEIR_OK) {
-        weir_buf_fini (&payload);
+    if (m == NULL) {
         return NULL;
     }
     *m = (Weir__LogEntry) WEIR__LOG_ENTRY__INIT;
     m->has_id = m->has_author = m->has_lane = m->has_seq = m->has_lamport = true;
-    m->id = copy_id (arena, &facts.id);
-    m->author = copy_id (arena, &facts.chain.author);
-    m->lane = facts.chain.lane;
-    m->seq = facts.seq;
-    m->lamport = facts.lamport;
+    m->id = copy_id (arena, &facts->id);
+    m->author = copy_id (arena, &facts->chain.author);
+    m->lane = facts->chain.lane;
+    m->seq = facts->seq;
+    m->lamport = facts->lamport;
     m->has_ops = m->has_clock_ms = m->has_kind = m->has_bytes = m->has_inert = true;
-    m->ops = facts.ops;
-    m->clock_ms = facts.clock_ms;
-    m->kind = facts.kind;
+    m->ops = facts->ops;
+    m->clock_ms = facts->clock_ms;
+    m->kind = facts->kind;
     m->bytes = (uint32_t) payload.len;
-    m->inert = facts.inert ? (uint32_t) facts.inert_why : 0;
-    if (facts.seq > 0) {
+    m->inert = facts->inert ? (uint32_t) facts->inert_why : 0;
+    if (facts->seq > 0) {
         m->has_prev = true;
-        m->prev = copy_id (arena, &facts.prev);
+        m->prev = copy_id (arena, &facts->prev);
     }
-    m->deps = weir_arena_array (arena, (size_t) facts.n_deps + 1, sizeof *m->deps);
-    for (size_t i = 0; m->deps != NULL && i < facts.n_deps; i++) {
-        m->deps[m->n_deps++] = copy_id (arena, &facts.deps[i]);
+    m->deps = weir_arena_array (arena, (size_t) facts->n_deps + 1, sizeof *m->deps);
+    for (size_t i = 0; m->deps != NULL && i < facts->n_deps; i++) {
+        m->deps[m->n_deps++] = copy_id (arena, &facts->deps[i]);
     }
     struct weir_bytes text;
     uint32_t ops;
-    if (facts.kind == WEIR_ENTRY_DATA && !facts.inert
-        && weir_doc_payload_info (weir_buf_bytes (&payload), &text, &ops) == WEIR_OK) {
+    if (facts->kind == WEIR_ENTRY_DATA && !facts->inert
+        && weir_doc_payload_info (payload, &text, &ops) == WEIR_OK) {
         m->has_message = true;
         m->message = copy_field (arena, text);
     }
-    weir_buf_fini (&payload);
     return m;
 }
 
 /* The operations of a data entry as JSON, for `entry show`. */
 static void
-add_ops (struct store *s, struct weir_arena *arena, const struct weir_id *db,
-         const struct weir_id *id, Weir__LogEntry *m)
+add_ops (struct weir_arena *arena, struct weir_bytes payload, Weir__LogEntry *m)
 {
-    struct weir_entry_facts facts;
-    struct weir_buf payload = { 0 };
     struct weir_buf text = { 0 };
     json_t *json = NULL;
-    if (weir_repo_entry (s->repo, db, id, &facts, &payload) == WEIR_OK
-        && facts.kind == WEIR_ENTRY_DATA
-        && weir_doc_payload_json (weir_buf_bytes (&payload), &json) == WEIR_OK) {
+    if (m->kind == WEIR_ENTRY_DATA && weir_doc_payload_json (payload, &json) == WEIR_OK) {
         weir_json_put (&text, json);
         if (text.len <= LOG_BYTES_MAX) {
             m->has_ops_json = true;
@@ -94,34 +85,31 @@ add_ops (struct store *s, struct weir_arena *arena, const struct weir_id *db,
         }
     }
     json_decref (json);
-    weir_buf_fini (&payload);
     weir_buf_fini (&text);
 }
 
-/* The ids of a row's entries, first to last; the caller frees. */
-static struct weir_id *
-row_ids (struct store *s, const struct weir_log_row *row, size_t *count)
+struct log_page {
+    struct weir_arena *arena;
+    Weir__DocLog *answer;
+    size_t limit;
+    bool is_full;
+};
+
+static bool
+add_entry (void *context, const struct weir_entry_facts *facts, struct weir_bytes payload)
 {
-    size_t n = (size_t) (row->range.to_seq - row->range.from_seq);
-    struct weir_id *ids = weir_alloc ((n + 1) * sizeof *ids);
-    struct weir_id at = row->range.tip;
-    *count = 0;
-    for (size_t i = n; i > 0; i--) {
-        struct weir_entry_facts facts;
-        if (weir_repo_entry (s->repo, &row->db, &at, &facts, NULL) != WEIR_OK) {
-            break;
-        }
-        ids[i - 1] = at;
-        at = facts.prev;
-        (*count)++;
+    struct log_page *page = context;
+    page->is_full =
+        page->answer->n_items == page->limit || weir_arena_used (page->arena) > LOG_BYTES_MAX;
+    Weir__LogEntry *m = page->is_full ? NULL : log_entry (page->arena, facts, payload);
+    if (m != NULL) {
+        page->answer->items[page->answer->n_items++] = m;
     }
-    if (*count < n) {
-        memmove (ids, ids + (n - *count), *count * sizeof *ids);
-    }
-    return ids;
+    return m != NULL;
 }
 
-/* Newest first, a page at a time; `before` is (position << 12 | entries of its row to skip). */
+/* Newest first, a page at a time. `before` of an answer says where the next page begins:
+ * (position << 12 | entries to pass over of the row before that position). */
 void
 store_doc_log (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
@@ -132,37 +120,34 @@ store_doc_log (void *state, struct weir_actor *actor, const struct weir_message 
     if (!store_resolve (s, &message->envelope, ask->has_db, ask->db, &db)) {
         return;
     }
-    size_t limit =
-        ask->has_limit && ask->limit > 0 && ask->limit < LOG_ITEMS_MAX ? ask->limit : LOG_ITEMS_MAX;
-    bool paged = ask->has_before && ask->before > 0;
-    uint64_t before = paged ? ask->before >> 12 : UINT64_MAX;
-    size_t skip = paged ? ask->before & 0xfffu : 0;
-    uint64_t upper = skip > 0 ? before + 1 : before;
-    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     Weir__DocLog answer = WEIR__DOC_LOG__INIT;
+    struct log_page page = { .arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX), .answer = &answer };
+    bool paged = ask->has_before && ask->before > 0;
+    uint64_t upper = paged ? ask->before >> 12 : UINT64_MAX;
+    size_t skip = paged ? ask->before & 0xfffu : 0;
     struct weir_log_row row;
+    enum weir_status status = WEIR_OK;
+    page.limit =
+        ask->has_limit && ask->limit > 0 && ask->limit < LOG_ITEMS_MAX ? ask->limit : LOG_ITEMS_MAX;
     answer.items = weir_alloc (LOG_ITEMS_MAX * sizeof *answer.items);
     answer.has_before = true;
-    while (answer.before == 0 && weir_repo_log_prev (s->repo, upper, &db, &row) == WEIR_OK) {
-        size_t n = 0;
-        struct weir_id *ids = row_ids (s, &row, &n);
-        for (size_t i = skip; i < n; i++) {
-            if (answer.n_items == limit || weir_arena_used (arena) > LOG_BYTES_MAX) {
-                answer.before = row.position << 12 | i;
-                break;
-            }
-            Weir__LogEntry *m = log_entry (s, arena, &db, &ids[n - 1 - i]);
-            if (m != NULL) {
-                answer.items[answer.n_items++] = m;
-            }
+    while (status == WEIR_OK && !page.is_full
+           && weir_repo_log_prev (s->repo, upper, &db, &row) == WEIR_OK) {
+        size_t n = answer.n_items;
+        status = weir_repo_row_entries (s->repo, &row, skip, add_entry, &page);
+        if (page.is_full) {
+            answer.before = (row.position + 1) << 12 | (skip + answer.n_items - n);
         }
-        free (ids);
         skip = 0;
         upper = row.position;
     }
-    store_answer (s, &message->envelope, &answer.base);
+    if (status == WEIR_OK) {
+        store_answer (s, &message->envelope, &answer.base);
+    } else {
+        store_fail (s, &message->envelope, status, NULL);
+    }
     free (answer.items);
-    weir_arena_destroy (&arena);
+    weir_arena_destroy (&page.arena);
 }
 
 void
@@ -200,16 +185,25 @@ store_entry_show (void *state, struct weir_actor *actor, const struct weir_messa
         store_fail (s, &message->envelope, status, &e);
         return;
     }
+    struct weir_entry_facts facts;
+    struct weir_buf payload = { 0 };
+    status = weir_repo_entry (s->repo, &db, &entry, &facts, &payload);
+    if (status != WEIR_OK) {
+        store_fail (s, &message->envelope, status, NULL);
+        weir_buf_fini (&payload);
+        return;
+    }
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     Weir__DocLog answer = WEIR__DOC_LOG__INIT;
-    Weir__LogEntry *item = log_entry (s, arena, &db, &entry);
+    Weir__LogEntry *item = log_entry (arena, &facts, weir_buf_bytes (&payload));
     if (item != NULL) {
-        add_ops (s, arena, &db, &entry, item);
+        add_ops (arena, weir_buf_bytes (&payload), item);
         answer.items = &item;
         answer.n_items = 1;
     }
     store_answer (s, &message->envelope, &answer.base);
     weir_arena_destroy (&arena);
+    weir_buf_fini (&payload);
 }
 
 /* ---- the feed ---- */
@@ -290,7 +284,7 @@ feed_item (struct store *s, struct weir_arena *arena, const struct weir_log_row 
 
 /* Answers the poll if there is anything behind its position, or if `ended`. */
 static bool
-feed_answer (struct store *s, const struct store_watch *w, bool ended, bool gap)
+feed_answer (struct store *s, struct store_watch *w, bool ended, bool gap)
 {
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     Weir__CommitEvents answer = WEIR__COMMIT_EVENTS__INIT;
@@ -308,6 +302,10 @@ feed_answer (struct store *s, const struct store_watch *w, bool ended, bool gap)
         position = row.position;
     }
     bool answered = ended || gap || answer.n_items > 0;
+    if (answer.n_items == 0 && weir_repo_position (s->repo) > position) {
+        position = weir_repo_position (s->repo); /* others' commits: not to be looked at again */
+        w->position = position;
+    }
     if (answered) {
         token_put (s, gap ? weir_repo_position (s->repo) : position, token);
         answer.has_token = answer.has_gap = true;
@@ -339,6 +337,16 @@ store_watch_synced (struct store *s)
 {
     if (s->watches != NULL) {
         watches_look (s, weir_actor_now_ms (s->actor));
+    }
+}
+
+void
+store_watches_drop (struct store *s)
+{
+    while (s->watches != NULL) {
+        struct store_watch *w = s->watches;
+        s->watches = w->next;
+        free (w);
     }
 }
 

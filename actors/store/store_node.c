@@ -145,7 +145,7 @@ store_sign_proof (void *state, struct weir_actor *actor, const struct weir_messa
 
 /* The row holds pairs of public and secret keys, the newest first. Makes the first one. */
 static size_t
-link_keys (struct store *s, struct weir_link_key keys[LINK_KEYS_KEPT], bool rotate)
+link_keys (struct store *s, struct weir_link_key keys[LINK_KEYS_KEPT], bool rotate, bool retire)
 {
     struct weir_buf row = { 0 };
     size_t n = 0;
@@ -157,12 +157,18 @@ link_keys (struct store *s, struct weir_link_key keys[LINK_KEYS_KEPT], bool rota
             memcpy (keys[i].secret, row.data + i * 64 + 32, 32);
         }
     }
+    bool change = n == 0 || rotate || (retire && n > 1);
+    if (retire && n > 1) {
+        n = 1;
+    }
     if (n == 0 || rotate) {
         if (n > 0) {
             keys[1] = keys[0]; /* stays admitted until members have acknowledged the new card */
         }
         n = n > 0 ? 2 : 1;
         weir_link_key_make (&keys[0]);
+    }
+    if (change) {
         weir_buf_clear (&row);
         for (size_t i = 0; i < n; i++) {
             weir_buf_put (&row, keys[i].public_key.b, 32);
@@ -187,7 +193,7 @@ store_lease (void *state, struct weir_actor *actor, const struct weir_message *m
     (void) actor;
     Weir__Lease answer = WEIR__LEASE__INIT;
     answer.keys = pointers;
-    answer.n_keys = link_keys (s, keys, false);
+    answer.n_keys = link_keys (s, keys, false, false);
     for (size_t i = 0; i < answer.n_keys; i++) {
         items[i] = (Weir__LinkKey) WEIR__LINK_KEY__INIT;
         items[i].has_public_key = items[i].has_secret_key = true;
@@ -214,7 +220,7 @@ store_card_sign (void *state, struct weir_actor *actor, const struct weir_messag
     memset (&card, 0, sizeof card); /* compared as bytes below, padding too */
     memset (&old, 0, sizeof old);
     card.device = s->identity.device;
-    size_t n = link_keys (s, keys, ask->has_rotate && ask->rotate);
+    size_t n = link_keys (s, keys, ask->has_rotate && ask->rotate, ask->has_retire && ask->retire);
     for (size_t i = 0; i < n; i++) {
         card.link_keys[card.n_link_keys++] = keys[i].public_key;
     }
@@ -262,7 +268,7 @@ store_key_show (void *state, struct weir_actor *actor, const struct weir_message
     answer.device = weir_field_id (&s->identity.device);
     answer.file = weir_field_str (s->paths.key);
     answer.sealed = weir_actor_settings (actor)->passphrase_file[0] != '\0';
-    answer.n_link_keys = link_keys (s, keys, false);
+    answer.n_link_keys = link_keys (s, keys, false, false);
     answer.link_keys = fields;
     for (size_t i = 0; i < answer.n_link_keys; i++) {
         fields[i] = weir_field_id (&keys[i].public_key);

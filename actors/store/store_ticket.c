@@ -105,6 +105,17 @@ store_tickets_tell (struct store *s)
     weir_arena_destroy (&arena);
 }
 
+static size_t
+live_tickets (struct store *s)
+{
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
+    Weir__LiveTicket **items = weir_alloc (WEIR_TICKETS_MAX * sizeof *items);
+    size_t n = each_ticket (s, items, arena);
+    free (items);
+    weir_arena_destroy (&arena);
+    return n;
+}
+
 static bool
 own_card (struct store *s, struct weir_buf *out, struct weir_error *e)
 {
@@ -143,6 +154,13 @@ store_db_share (void *state, struct weir_actor *actor, const struct weir_message
     }
     if (status != WEIR_OK) {
         store_fail (s, &message->envelope, status, &e);
+        weir_ticket_fini (&t);
+        return;
+    }
+    if (live_tickets (s) >= WEIR_TICKETS_MAX) {
+        weir_error_set (&e, WEIR_LIMIT, "wait for some to run out, or give a shorter --ttl",
+                        "%u tickets of this node are live", WEIR_TICKETS_MAX);
+        store_fail (s, &message->envelope, WEIR_LIMIT, &e);
         weir_ticket_fini (&t);
         return;
     }

@@ -29,18 +29,34 @@ struct store_transfer {
     bool is_stuck;
     struct weir_id their_digest; /* told with the byte at digest_offset */
     uint64_t digest_offset;
-    uint64_t batch;       /* in: what was consumed is durable with this one; 0: nothing waits */
+    /* In: consumed in the turn at hand; flushed since the batch that is waited for; waited for.
+     * Only the last may be acknowledged, and only once its batch is synced. */
+    uint64_t open_offset;
+    bool is_open;
+    uint64_t flushed_offset;
+    uint64_t flushed_batch;
+    bool is_flushed;
     uint64_t batch_offset;
-    uint64_t open_offset; /* in: consumed in the turn at hand, not flushed yet */
+    uint64_t batch;
+    bool waits;
+    /* In: to be said, again when a mailbox was full. */
+    uint64_t ack_offset;
+    uint64_t ack_limit;
+    bool owes_ack;
+    bool owes_arrived;
     uint64_t new_entries;
     bool gap;
-    bool fed; /* out: peers fed it and waits to hear that all is acknowledged */
+    /* Out: peers fed it and waits to hear that all is acknowledged; what it was not told yet. */
+    bool fed;
+    bool owes_acked;
+    uint64_t acked_entries;
+    struct weir_id acked_digest;
 };
 
 /* ---- finding and ending ---- */
 
-static struct store_transfer *find (struct store *s, uint64_t session, uint64_t number,
-                                    bool is_out)
+static struct store_transfer *
+find (struct store *s, uint64_t session, uint64_t number, bool is_out)
 {
     for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
         if (t->session == session && t->number == number && t->is_out == is_out) {
@@ -51,8 +67,9 @@ static struct store_transfer *find (struct store *s, uint64_t session, uint64_t 
 }
 
 /* By what the wire names; the mailbox is the broker's stamp, the link the transport's. */
-static struct store_transfer *find_on_link (struct store *s, const struct weir_mailbox_id *mailbox,
-                                            uint64_t link, uint64_t number, bool is_out)
+static struct store_transfer *
+find_on_link (struct store *s, const struct weir_mailbox_id *mailbox, uint64_t link,
+              uint64_t number, bool is_out)
 {
     for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
         if (t->number == number && t->is_out == is_out && t->link == link
@@ -63,7 +80,8 @@ static struct store_transfer *find_on_link (struct store *s, const struct weir_m
     return NULL;
 }
 
-static void drop (struct store *s, struct store_transfer *t)
+static void
+drop (struct store *s, struct store_transfer *t)
 {
     for (struct store_transfer **at = &s->transfers; *at != NULL; at = &(*at)->next) {
         if (*at == t) {
@@ -79,7 +97,8 @@ static void drop (struct store *s, struct store_transfer *t)
 }
 
 /* Gives up and tells peers, whose ladder finds out what is missing. */
-static void lose (struct store *s, struct store_transfer *t, enum weir_status why)
+static void
+lose (struct store *s, struct store_transfer *t, enum weir_status why)
 {
     Weir__TransferLost m = WEIR__TRANSFER_LOST__INIT;
     m.has_transfer = m.has_session = m.has_out = m.has_status = true;
@@ -95,7 +114,8 @@ static void lose (struct store *s, struct store_transfer *t, enum weir_status wh
 }
 
 /* All, or those over one transport that went. Peers knows why by itself. */
-void store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mailbox)
+void
+store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mailbox)
 {
     struct store_transfer *next;
     for (struct store_transfer *t = s->transfers; t != NULL; t = next) {
@@ -108,7 +128,8 @@ void store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mai
 
 /* ---- opened, fed and stopped by peers ---- */
 
-void store_transfer_open (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_transfer_open (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__TransferOpen *ask = (const Weir__TransferOpen *) message->meta;
@@ -150,8 +171,8 @@ void store_transfer_open (void *state, struct weir_actor *actor, const struct we
     store_answer (s, &message->envelope, NULL);
 }
 
-void store_transfer_start (void *state, struct weir_actor *actor,
-                           const struct weir_message *message)
+void
+store_transfer_start (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__TransferStart *ask = (const Weir__TransferStart *) message->meta;
@@ -163,7 +184,8 @@ void store_transfer_start (void *state, struct weir_actor *actor,
     }
 }
 
-void store_transfer_send (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_transfer_send (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__TransferSend *ask = (const Weir__TransferSend *) message->meta;
@@ -176,8 +198,9 @@ void store_transfer_send (void *state, struct weir_actor *actor, const struct we
     }
     for (size_t i = 0; i < ask->n_ranges; i++) {
         const Weir__Range *m = ask->ranges[i];
-        struct weir_range range
-            = { .chain.lane = m->lane, .from_seq = m->from_seq, .to_seq = m->to_seq };
+        struct weir_range range = { .chain.lane = m->lane,
+                                    .from_seq = m->from_seq,
+                                    .to_seq = m->to_seq };
         if (weir_field_get_id (&range.chain.author, m->has_author, m->author) == WEIR_OK
             && weir_field_get_id (&range.tip, m->has_tip, m->tip) == WEIR_OK) {
             weir_ranges_add (&ranges, &range, &weir_id_zero);
@@ -189,12 +212,12 @@ void store_transfer_send (void *state, struct weir_actor *actor, const struct we
     weir_ranges_fini (&ranges);
 }
 
-void store_transfer_stop (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_transfer_stop (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__TransferStop *ask = (const Weir__TransferStop *) message->meta;
-    struct store_transfer *t
-        = find (s, ask->session, ask->transfer, ask->has_out && ask->out);
+    struct store_transfer *t = find (s, ask->session, ask->transfer, ask->has_out && ask->out);
     (void) actor;
     if (t != NULL) {
         drop (s, t);
@@ -203,11 +226,11 @@ void store_transfer_stop (void *state, struct weir_actor *actor, const struct we
 
 /* ---- sending ---- */
 
-static void tell_acked (struct store *s, struct store_transfer *t, uint64_t entries,
-                        const ProtobufCBinaryData *digest);
+static bool say_owed (struct store *s, struct store_transfer *t);
 
-static bool send_frame (struct store *s, struct store_transfer *t, uint64_t offset,
-                        struct weir_bytes bytes, const struct weir_id *digest)
+static bool
+send_frame (struct store *s, struct store_transfer *t, uint64_t offset, struct weir_bytes bytes,
+            const struct weir_id *digest)
 {
     Weir__Frame m = WEIR__FRAME__INIT;
     m.has_link = m.has_transfer = m.has_offset = m.has_bytes = true;
@@ -217,13 +240,14 @@ static bool send_frame (struct store *s, struct store_transfer *t, uint64_t offs
     m.bytes = (uint32_t) bytes.len;
     m.has_digest = !weir_id_is_zero (digest);
     m.digest = weir_field_id (digest);
-    return weir_actor_send_about (s->actor, WEIR_KIND_FRAME_OUT, &t->mailbox, &t->device, &t->db,
-                                  0, &m.base, bytes)
+    return weir_actor_send_about (s->actor, WEIR_KIND_FRAME_OUT, &t->mailbox, &t->device, &t->db, 0,
+                                  &m.base, bytes)
            == WEIR_OK;
 }
 
 /* Reads runs for the ranges at hand until enough is buffered. */
-static void read_ahead (struct store *s, struct store_transfer *t)
+static void
+read_ahead (struct store *s, struct store_transfer *t)
 {
     struct weir_buf runs = { 0 };
     struct weir_range range;
@@ -232,8 +256,8 @@ static void read_ahead (struct store *s, struct store_transfer *t)
     while (weir_out_wants (t->out, &range, &from_seq, &bytes_max)) {
         uint64_t next_seq = range.to_seq;
         weir_buf_clear (&runs);
-        enum weir_status status
-            = weir_repo_read (s->repo, &t->db, &range, from_seq, bytes_max, &runs, &next_seq);
+        enum weir_status status =
+            weir_repo_read (s->repo, &t->db, &range, from_seq, bytes_max, &runs, &next_seq);
         if (status == WEIR_BUSY) {
             break; /* compared when readable, sent when synced: a turn after that */
         }
@@ -247,7 +271,8 @@ static void read_ahead (struct store *s, struct store_transfer *t)
 }
 
 /* A bounded number of frames a turn; true when there is more to do at once. */
-static bool pump (struct store *s, struct store_transfer *t)
+static bool
+pump (struct store *s, struct store_transfer *t)
 {
     uint64_t offset;
     struct weir_bytes bytes;
@@ -275,7 +300,8 @@ static bool pump (struct store *s, struct store_transfer *t)
     return true;
 }
 
-static void pump_later (void *state, struct weir_actor *actor, void *context)
+static void
+pump_later (void *state, struct weir_actor *actor, void *context)
 {
     struct store *s = state;
     (void) actor;
@@ -284,76 +310,88 @@ static void pump_later (void *state, struct weir_actor *actor, void *context)
     store_transfer_pump (s);
 }
 
-void store_transfer_pump (struct store *s)
+void
+store_transfer_pump (struct store *s)
 {
     struct store_transfer *next;
     uint64_t now = weir_actor_now_ms (s->actor);
     bool again = false;
     for (struct store_transfer *t = s->transfers; t != NULL; t = next) {
         next = t->next;
-        if (!t->is_out || !t->started) {
-            continue;
+        if (t->is_out && t->started) {
+            if (weir_out_stalled (t->out, now)) {
+                lose (s, t, WEIR_TIMED_OUT);
+                continue;
+            }
+            again = pump (s, t) || again;
+            if (t->fed && weir_out_idle (t->out)) {
+                t->owes_acked = true; /* there was nothing to send */
+            }
         }
-        if (weir_out_stalled (t->out, now)) {
-            lose (s, t, WEIR_TIMED_OUT);
-            continue;
-        }
-        again = pump (s, t) || again;
-        if (t->fed && weir_out_idle (t->out)) {
-            tell_acked (s, t, 0, NULL); /* there was nothing to send */
-        }
+        again = !say_owed (s, t) || again;
     }
     if (again && s->pump_timer == 0) {
         s->pump_timer = weir_actor_timer (s->actor, now + 1, pump_later, NULL);
     }
 }
 
-static void tell_acked (struct store *s, struct store_transfer *t, uint64_t entries,
-                        const ProtobufCBinaryData *digest)
+/* Tells peers what was acknowledged since it was told last; false when its mailbox is full. */
+static bool
+say_acked (struct store *s, struct store_transfer *t)
 {
     Weir__TransferAcked m = WEIR__TRANSFER_ACKED__INIT;
     m.has_transfer = m.has_session = m.has_entries = m.has_idle = true;
     m.transfer = t->number;
     m.session = t->session;
-    m.entries = entries;
+    m.entries = t->acked_entries;
     m.idle = weir_out_idle (t->out);
-    m.has_digest = digest != NULL;
-    if (digest != NULL) {
-        m.digest = *digest;
-    }
+    m.has_digest = !weir_id_is_zero (&t->acked_digest);
+    m.digest = weir_field_id (&t->acked_digest);
     if (weir_actor_send_about (s->actor, WEIR_KIND_TRANSFER_ACKED, NULL, &t->device, &t->db, 0,
                                &m.base, weir_bytes (NULL, 0))
-        == WEIR_OK) {
-        t->fed = t->fed && !m.idle;
+        != WEIR_OK) {
+        return false;
     }
+    t->fed = t->fed && !m.idle;
+    t->acked_entries = 0;
+    t->acked_digest = weir_id_zero;
+    t->owes_acked = false;
+    return true;
 }
 
-void store_ack_in (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_ack_in (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__Ack *m = (const Weir__Ack *) message->meta;
-    struct store_transfer *t
-        = find_on_link (s, &message->envelope.from, m->link, m->transfer, true);
+    struct store_transfer *t =
+        find_on_link (s, &message->envelope.from, m->link, m->transfer, true);
+    struct weir_id digest;
     uint64_t entries = 0;
     if (t == NULL) {
         s->frames_dropped++;
         return;
     }
-    enum weir_status status
-        = weir_out_ack (t->out, m->offset, weir_actor_now_ms (actor), &entries);
+    enum weir_status status = weir_out_ack (t->out, m->offset, weir_actor_now_ms (actor), &entries);
     if (status != WEIR_OK) {
         lose (s, t, status);
         return;
     }
     weir_out_limit (t->out, m->limit);
-    tell_acked (s, t, entries, m->has_digest ? &m->digest : NULL);
+    t->acked_entries += entries;
+    if (weir_field_get_id (&digest, m->has_digest, m->digest) == WEIR_OK) {
+        t->acked_digest = digest;
+    }
+    t->owes_acked = true;
+    (void) say_acked (s, t); /* else the pump says it */
 }
 
 /* ---- receiving ---- */
 
 /* Imports the whole runs at the front of what came. A run that is refused or waits for another
  * does not end the transfer: the rest may be good, and the digests tell that they differ. */
-static enum weir_status import_runs (struct store *s, struct store_transfer *t)
+static enum weir_status
+import_runs (struct store *s, struct store_transfer *t)
 {
     struct weir_bytes bytes = weir_in_bytes (t->in);
     uint64_t now = weir_actor_wall_ms (s->actor);
@@ -385,20 +423,21 @@ static enum weir_status import_runs (struct store *s, struct store_transfer *t)
             t->gap = true;
         } else if (result.outcome == WEIR_IMPORT_REFUSED) {
             s->refused++;
-            weir_actor_event (s->actor, "run_refused", &t->device, &t->db, result.status,
-                              "code=%s", weir_status_code (result.status));
+            weir_actor_event (s->actor, "run_refused", &t->device, &t->db, result.status, "code=%s",
+                              weir_status_code (result.status));
         }
     }
     weir_in_consume (t->in, at);
     return status == WEIR_PENDING ? WEIR_OK : status;
 }
 
-void store_frame_in (void *state, struct weir_actor *actor, const struct weir_message *message)
+void
+store_frame_in (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__Frame *m = (const Weir__Frame *) message->meta;
-    struct store_transfer *t
-        = find_on_link (s, &message->envelope.from, m->link, m->transfer, false);
+    struct store_transfer *t =
+        find_on_link (s, &message->envelope.from, m->link, m->transfer, false);
     struct weir_id digest = { 0 };
     (void) actor;
     if (t == NULL) {
@@ -421,6 +460,7 @@ void store_frame_in (void *state, struct weir_actor *actor, const struct weir_me
         return;
     }
     t->open_offset = weir_in_consumed (t->in);
+    t->is_open = true; /* even a frame of nothing but a digest has an end to tell */
     struct weir_id told = weir_in_digest (t->in);
     if (!weir_id_is_zero (&told)) {
         t->their_digest = told;
@@ -428,24 +468,64 @@ void store_frame_in (void *state, struct weir_actor *actor, const struct weir_me
     }
 }
 
+/* One batch at a time is waited for; what came in the meantime waits for the newest of them. */
+static void
+wait_next (struct store_transfer *t)
+{
+    if (!t->waits && t->is_flushed) {
+        t->batch = t->flushed_batch;
+        t->batch_offset = t->flushed_offset;
+        t->waits = true;
+        t->is_flushed = false;
+    }
+}
+
 /* The turn's group was handed to the disk as `batch`: what was consumed in it waits for that. */
-void store_transfer_flushed (struct store *s, uint64_t batch)
+void
+store_transfer_flushed (struct store *s, uint64_t batch)
 {
     for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
-        if (!t->is_out && t->open_offset > t->batch_offset && t->batch == 0) {
-            t->batch = batch;
-            t->batch_offset = t->open_offset;
+        if (t->is_open) {
+            t->flushed_offset = t->open_offset;
+            t->flushed_batch = batch;
+            t->is_flushed = true;
+            t->is_open = false;
+            wait_next (t);
         }
     }
 }
 
-static void arrived (struct store *s, struct store_transfer *t, const struct weir_id *digest)
+static bool
+say_ack (struct store *s, struct store_transfer *t)
 {
+    struct weir_id digest = store_digest (s, &t->db);
+    Weir__Ack m = WEIR__ACK__INIT;
+    m.has_link = m.has_transfer = m.has_offset = m.has_limit = true;
+    m.link = t->link;
+    m.transfer = t->number;
+    m.offset = t->ack_offset;
+    m.limit = t->ack_limit;
+    /* The digest says what is readable here: it is told when all of it that came is durable. */
+    m.has_digest = t->open_offset == t->ack_offset;
+    m.digest = weir_field_id (&digest);
+    if (weir_actor_send_about (s->actor, WEIR_KIND_ACK_OUT, &t->mailbox, &t->device, &t->db, 0,
+                               &m.base, weir_bytes (NULL, 0))
+        != WEIR_OK) {
+        return false;
+    }
+    t->owes_ack = false;
+    return true;
+}
+
+static bool
+say_arrived (struct store *s, struct store_transfer *t)
+{
+    struct weir_id digest = store_digest (s, &t->db);
     Weir__TransferArrived m = WEIR__TRANSFER_ARRIVED__INIT;
     m.has_transfer = m.has_session = m.has_digest = m.has_gap = true;
     m.transfer = t->number;
     m.session = t->session;
-    m.digest = weir_field_id (digest);
+    m.digest = weir_field_id (&digest);
     m.gap = t->gap;
     m.has_entries = true;
     m.entries = t->new_entries;
@@ -453,43 +533,47 @@ static void arrived (struct store *s, struct store_transfer *t, const struct wei
     m.their_digest = weir_field_id (&t->their_digest);
     if (weir_actor_send_about (s->actor, WEIR_KIND_TRANSFER_ARRIVED, NULL, &t->device, &t->db, 0,
                                &m.base, weir_bytes (NULL, 0))
-        == WEIR_OK) {
-        t->gap = false;
-        t->new_entries = 0;
-        t->their_digest = weir_id_zero;
+        != WEIR_OK) {
+        return false;
     }
+    t->gap = false;
+    t->new_entries = 0;
+    t->their_digest = weir_id_zero;
+    t->owes_arrived = false;
+    return true;
+}
+
+/* Says what waits to be said; false when a mailbox is full: to be tried again. */
+static bool
+say_owed (struct store *s, struct store_transfer *t)
+{
+    bool said = !t->owes_acked || say_acked (s, t);
+    said = (!t->owes_ack || say_ack (s, t)) && said;
+    return (!t->owes_arrived || say_arrived (s, t)) && said;
 }
 
 /* Acknowledges, cumulatively, what is durable now; tells peers at the end of a burst. */
-void store_transfer_synced (struct store *s, uint64_t synced)
+void
+store_transfer_synced (struct store *s, uint64_t synced)
 {
-    bool more = false;
+    bool again = false;
     for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
-        uint64_t limit = 0;
-        if (t->is_out || t->batch == 0 || t->batch > synced) {
-            continue;
+        while (t->waits && t->batch <= synced) {
+            uint64_t limit = 0;
+            if (weir_in_durable (t->in, t->batch_offset, &limit)) {
+                t->ack_offset = t->batch_offset;
+                t->ack_limit = limit;
+                t->owes_ack = true;
+            }
+            bool ended = !weir_id_is_zero (&t->their_digest) && t->digest_offset <= t->batch_offset;
+            t->owes_arrived = t->owes_arrived || ended || t->gap;
+            t->waits = false;
+            wait_next (t);
         }
-        t->batch = 0;
-        more = more || t->open_offset > t->batch_offset;
-        if (!weir_in_durable (t->in, t->batch_offset, &limit)) {
-            continue;
-        }
-        struct weir_id digest = store_digest (s, &t->db);
-        Weir__Ack m = WEIR__ACK__INIT;
-        m.has_link = m.has_transfer = m.has_offset = m.has_limit = m.has_digest = true;
-        m.link = t->link;
-        m.transfer = t->number;
-        m.offset = t->batch_offset;
-        m.limit = limit;
-        m.digest = weir_field_id (&digest);
-        (void) weir_actor_send_about (s->actor, WEIR_KIND_ACK_OUT, &t->mailbox, &t->device, &t->db,
-                                      0, &m.base, weir_bytes (NULL, 0));
-        bool ended = !weir_id_is_zero (&t->their_digest) && t->digest_offset <= t->batch_offset;
-        if (ended || t->gap) {
-            arrived (s, t, &digest);
-        }
+        again = !say_owed (s, t) || again;
     }
-    if (more) {
-        store_transfer_flushed (s, s->batch_last);
+    if (again && s->pump_timer == 0) {
+        s->pump_timer =
+            weir_actor_timer (s->actor, weir_actor_now_ms (s->actor) + 1, pump_later, NULL);
     }
 }
