@@ -219,7 +219,7 @@ weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair, enum weir
                   uint64_t now_ms)
 {
     pair->last_error = status;
-    pair->met = false;
+    pair->met = weir_sync_known (pair) && weir_sync_equal (pair);
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_BEHIND, pair);
     action->status = status;
     if (active (self, pair)) {

@@ -99,7 +99,8 @@ weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bool st
     weir_ranges_clear (&pair->flying);
     pair->sending = false;
     pair->bulk = false;
-    pair->met = false; /* what was on its way is found by comparing */
+    /* What was on its way is found by comparing, unless there was nothing. */
+    pair->met = weir_sync_known (pair) && weir_sync_equal (pair);
     if (pair->out_state == WEIR_OUT_NONE) {
         return;
     }
@@ -257,6 +258,7 @@ push (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ran
       uint64_t now_ms)
 {
     if (!pair->met && pair->stage != WEIR_STAGE_STORE) {
+        weir_sync_judge (self, pair, false, now_ms);
         return; /* the comparison to come will find them */
     }
     for (size_t i = 0; i < ranges->count; i++) {

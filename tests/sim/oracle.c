@@ -9,10 +9,12 @@
 /* ---- edits ---- */
 
 void
-sim_note_acked (struct sim_node *node, const struct weir_id *db, const struct weir_id *entry)
+sim_note_acked (struct sim_node *node, const struct weir_id *db, const struct weir_id *entry,
+                bool imported)
 {
     weir_grow (&node->acked, &node->acked_cap, node->n_acked + 1, sizeof node->acked[0]);
-    node->acked[node->n_acked++] = (struct sim_acked){ .db = *db, .entry = *entry };
+    node->acked[node->n_acked++] =
+        (struct sim_acked){ .db = *db, .entry = *entry, .imported = imported };
 }
 
 bool
@@ -54,8 +56,15 @@ sim_commit (struct sim *sim, struct sim_node *node, unsigned db, bool large, boo
     if (done) {
         sim_store_dirty (sim, node);
     }
+    if (done && !sim->faults && follow && sim_hubs_inside (sim)) {
+        struct sim_event *e = sim_event_new (SIM_SCRIPT, node->index);
+        e->script = SIM_SEEN;
+        e->digest = entry;
+        e->event.db = sim->dbs[db];
+        sim_post (sim, e, sim->now_ms + SIM_LIVE_MS);
+    }
     if (done && follow) {
-        sim_note_acked (node, &sim->dbs[db], &entry);
+        sim_note_acked (node, &sim->dbs[db], &entry, false);
     }
     return done;
 }
@@ -75,6 +84,22 @@ sim_check_durable (struct sim *sim, struct sim_node *node)
     }
 }
 
+/* Live: hubs forward at once, no interval is waited for. */
+void
+sim_check_seen (struct sim *sim, const struct sim_event *e)
+{
+    for (unsigned n = 0; n < sim->n_nodes; n++) {
+        struct weir_entry_facts facts;
+        bool young = n == sim->late && sim->late != 0;
+        if (sim->nodes[n].joined && !young
+            && weir_repo_entry (sim->nodes[n].repo, &e->event.db, &e->digest, &facts, NULL)
+                   != WEIR_OK) {
+            sim_fail (sim, "P5: an entry of node %u is not at %u after %u ms", e->node, n,
+                      SIM_LIVE_MS);
+        }
+    }
+}
+
 /* P7: no two entries of one author, lane and seq, but by a rolled-back machine. */
 void
 sim_check_written (struct sim *sim, struct sim_node *node, struct sim_acked *acked)
@@ -82,6 +107,9 @@ sim_check_written (struct sim *sim, struct sim_node *node, struct sim_acked *ack
     struct weir_entry_facts facts;
     if (weir_repo_entry (node->repo, &acked->db, &acked->entry, &facts, NULL) != WEIR_OK) {
         sim_fail (sim, "P2: node %u: a durable entry is not there", node->index);
+        return;
+    }
+    if (acked->imported) {
         return;
     }
     struct weir_buf key = { 0 };
@@ -144,6 +172,25 @@ sim_converged (struct sim *sim)
         }
     }
     return true;
+}
+
+/* For whoever looks into a seed. */
+void
+sim_log_states (struct sim *sim)
+{
+    for (unsigned n = 0; sim->verbose && n < sim->n_nodes; n++) {
+        struct sim_node *node = &sim->nodes[n];
+        struct weir_sync_state s;
+        for (size_t i = 0; node->repo && node->sync && weir_sync_state (node->sync, i, &s); i++) {
+            struct weir_id now = sim_digest (node, &s.db);
+            sim_log (sim,
+                     "node %u, db %02x with %02x: phase %d; now %02x%02x, said %02x%02x, "
+                     "theirs %02x%02x; %s",
+                     n, s.db.b[0], s.device.b[0], (int) s.phase, now.b[0], now.b[1], s.digest.b[0],
+                     s.digest.b[1], s.their_digest.b[0], s.their_digest.b[1],
+                     weir_status_code (s.last_error));
+        }
+    }
 }
 
 static void
@@ -211,8 +258,8 @@ check_verify (struct sim *sim, struct sim_node *node)
 }
 
 /* Nodes between others forward as hubs; where a leaf stands there, comparisons do it. */
-static bool
-hubs_inside (struct sim *sim)
+bool
+sim_hubs_inside (struct sim *sim)
 {
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         unsigned links = 0;
@@ -236,7 +283,7 @@ check_bodies (struct sim *sim)
         fresh += sim->nodes[n].entries_new;
         again += sim->nodes[n].entries_again;
     }
-    if (!sim->faults && hubs_inside (sim) && again > 2 && again * 20 > fresh) {
+    if (!sim->faults && sim_hubs_inside (sim) && again > 2 && again * 20 > fresh) {
         sim_fail (sim, "P6: %llu bodies came again, of %llu", (unsigned long long) again,
                   (unsigned long long) fresh);
     }

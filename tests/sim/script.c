@@ -141,7 +141,7 @@ sim_change_member (struct sim *sim, struct sim_node *by, unsigned who, enum weir
         sim_log (sim, "node %u makes node %u %s: %s", by->index, who, weir_right_name (right),
                  weir_status_code (status));
         if (status == WEIR_OK) {
-            sim_note_acked (by, &sim->dbs[d], &entry);
+            sim_note_acked (by, &sim->dbs[d], &entry, false);
             done = true;
         }
     }
@@ -210,6 +210,9 @@ end_of_faults (struct sim *sim)
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         restart (sim, &sim->nodes[n]);
     }
+    if (sim->late != 0) {
+        join (sim, sim->late);
+    }
     sim_script (sim, SIM_POLL, 0, sim->now_ms + SIM_POLL_MS);
 }
 
@@ -239,6 +242,7 @@ fault (struct sim *sim, const struct sim_event *e)
         sim_script (sim, SIM_HEAL, e->node % sim->n_links, later);
         break;
     case SIM_BLOCK: /* silently, one way or both; the heartbeat ends long ones */
+        sim->silent = true;
         link->blocked[0] = sim_chance (sim, 70);
         link->blocked[1] = !link->blocked[0] || sim_chance (sim, 50);
         sim_log (sim, "block between %u and %u", link->a, link->b);
@@ -278,6 +282,7 @@ fault (struct sim *sim, const struct sim_event *e)
     case SIM_JOIN:
     case SIM_REMOVE:
     case SIM_SETTINGS:
+    case SIM_SEEN:
     case SIM_END_OF_FAULTS:
     case SIM_POLL:
         break;
@@ -314,6 +319,9 @@ sim_run_script (struct sim *sim, const struct sim_event *e)
         break;
     case SIM_SETTINGS:
         settings (sim, &sim->nodes[e->node], false);
+        break;
+    case SIM_SEEN:
+        sim_check_seen (sim, e);
         break;
     case SIM_END_OF_FAULTS:
         end_of_faults (sim);

@@ -17,6 +17,7 @@
 #define SIM_DBS_MAX 2
 #define SIM_INTERVAL_MS 30000u
 #define SIM_POLL_MS 250u
+#define SIM_LIVE_MS 4000u /* for a commit to be everywhere, without faults, joins included */
 
 enum sim_part { SIM_STORE, SIM_PEERS };
 
@@ -51,6 +52,7 @@ enum sim_script {
     SIM_JOIN,
     SIM_REMOVE,
     SIM_SETTINGS,
+    SIM_SEEN, /* is an entry everywhere by now? */
     SIM_END_OF_FAULTS,
     SIM_POLL
 };
@@ -119,6 +121,7 @@ struct sim_acked {
     struct weir_chain chain;
     uint64_t seq;
     bool durable;
+    bool imported; /* acknowledged to a peer, not to who committed it */
 };
 
 struct sim_node {
@@ -189,8 +192,10 @@ struct sim {
     unsigned topology;
     struct weir_id dbs[SIM_DBS_MAX];
     unsigned n_dbs;
+    unsigned late;         /* joins after the others; 0: none */
     unsigned loss_percent; /* of any message, with reorder and repetition */
     bool faults;           /* this history has them */
+    bool silent;           /* something was lost without a word: the check interval finds it */
     bool quiet;            /* they are over */
     uint64_t end_of_faults_ms;
     uint64_t next_session;
@@ -251,12 +256,16 @@ void sim_share_all (struct sim *sim, struct sim_node *node);
 void sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_t session, bool up);
 void sim_step (struct sim *sim, struct sim_node *node, const struct weir_sync_event *event);
 bool sim_commit (struct sim *sim, struct sim_node *node, unsigned db, bool large, bool follow);
-void sim_note_acked (struct sim_node *node, const struct weir_id *db, const struct weir_id *entry);
+void sim_note_acked (struct sim_node *node, const struct weir_id *db, const struct weir_id *entry,
+                     bool imported);
 
 /* oracle.c */
+bool sim_hubs_inside (struct sim *sim);
+void sim_log_states (struct sim *sim);
 bool sim_converged (struct sim *sim);
 void sim_check_durable (struct sim *sim, struct sim_node *node);
 void sim_check_end (struct sim *sim);
+void sim_check_seen (struct sim *sim, const struct sim_event *e);
 void sim_check_written (struct sim *sim, struct sim_node *node, struct sim_acked *acked);
 
 #endif

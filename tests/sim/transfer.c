@@ -301,6 +301,7 @@ import_runs (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
             t->entries += result.range.to_seq - result.range.from_seq;
             node->entries_new += result.range.to_seq - result.range.from_seq;
             sim->stats->forks += result.fork ? 1 : 0;
+            sim_note_acked (node, &t->db, &result.range.tip, true);
         } else if (result.outcome == WEIR_IMPORT_PENDING) {
             t->gap = true;
             sim->stats->pending++;

@@ -1227,6 +1227,29 @@ test_our_digest_changes_unheard (void **state)
     end (&f);
 }
 
+/* Seed 572 of the simulator: a transfer lost while both are equal leaves nothing to compare, so
+ * the next commit has to be pushed. */
+static void
+test_push_after_idle_transfer_is_lost (void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct weir_sync_options o = default_options ();
+    start (&f, &o);
+    in_step (&f, 60);
+    novel (&f, 1, 0, 0, 1, 8);
+    open_transfer (&f);
+    expect (&f, WEIR_SYNC_SEND);
+    acked (&f, 1, 8, true);
+    expect (&f, WEIR_SYNC_IN_STEP);
+    say_transfer (&f, 1, WEIR_SYNC_CLOSE, 1, f.transfer, WEIR_UNAVAILABLE);
+    expect (&f, WEIR_SYNC_STOP);
+    expect (&f, WEIR_SYNC_BEHIND);
+    novel (&f, 1, 0, 1, 2, 9);
+    expect (&f, WEIR_SYNC_OPEN_OUT);
+    end (&f);
+}
+
 static void
 test_greeting_ends_a_wait (void **state)
 {
@@ -1278,6 +1301,7 @@ main (void)
         cmocka_unit_test (test_patience_ends),
         cmocka_unit_test (test_our_digest_changes_unheard),
         cmocka_unit_test (test_greeting_ends_a_wait),
+        cmocka_unit_test (test_push_after_idle_transfer_is_lost),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
