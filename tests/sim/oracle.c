@@ -289,6 +289,21 @@ check_bodies (struct sim *sim)
     }
 }
 
+/* P6, without faults: one comparison when a session begins, or when one joins, will do. */
+static void
+check_ladders (struct sim *sim)
+{
+    uint64_t ladders = 0;
+    for (unsigned n = 0; n < sim->n_nodes; n++) {
+        struct weir_sync_counters c;
+        weir_sync_counters (sim->nodes[n].sync, &c);
+        ladders += c.ladders;
+    }
+    if (!sim->faults && sim_hubs_inside (sim) && ladders > 2u * sim->n_links * sim->n_dbs) {
+        sim_fail (sim, "P6: %llu ladders on %u links", (unsigned long long) ladders, sim->n_links);
+    }
+}
+
 void
 sim_check_end (struct sim *sim)
 {
@@ -318,4 +333,5 @@ sim_check_end (struct sim *sim)
         }
     }
     check_bodies (sim);
+    check_ladders (sim);
 }
