@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HASHED_VALUE_BYTES 64u
 #define CHUNK_BYTES_MIN 512u
 #define CHUNK_BYTES_MAX (256u << 10)
 
@@ -47,12 +48,14 @@ weir_overlay_value (const struct weir_overlay_pair *pair)
     return weir_bytes (key + pair->key_bytes, pair->value_bytes);
 }
 
-/* Each level holds a quarter of the one below. The level comes from the key under the process's
- * hash key: the same in every run of a simulation, and not for a peer to choose. */
+/* Each level holds a quarter of the one below. The level comes from the pair under the process's
+ * hash key: the same in every run of a simulation, and not for a peer to choose. The value has a
+ * say, or thousands of versions of a hot key would lie side by side on one level. */
 static uint8_t
-height_of (struct weir_bytes key)
+height_of (struct weir_bytes key, struct weir_bytes value)
 {
-    uint64_t h = weir_hash64 (key);
+    value.len = value.len < HASHED_VALUE_BYTES ? value.len : HASHED_VALUE_BYTES;
+    uint64_t h = weir_hash64 (key) ^ weir_hash64 (value);
     uint8_t height = 1;
     while (height < WEIR_OVERLAY_HEIGHT_MAX && (h & 3) == 0) {
         height++;
@@ -86,7 +89,7 @@ weir_overlay_batch_put (struct weir_kv_batch *b, struct weir_bytes key, struct w
                         bool deleted)
 {
     weir_assert (key.len <= UINT32_MAX && value.len <= UINT32_MAX);
-    uint8_t height = height_of (key);
+    uint8_t height = height_of (key, value);
     struct weir_overlay_pair *pair =
         take (b, sizeof *pair + height * sizeof pair->next[0] + key.len + value.len);
     pair->batch_next = NULL;
@@ -207,18 +210,19 @@ link_pair (struct weir_overlay_table *self, struct weir_overlay_pair *pair)
     struct weir_overlay_pair *there = *place.links[0];
     bool same_key = there != NULL && weir_bytes_equal (weir_overlay_key (there), key);
     if (same_key && there->number == pair->number) {
-        /* Twice in one batch: the later takes the place of the earlier, whose height is the
-         * same, since the key is. Nobody has seen the earlier: batches are added at once. */
-        for (size_t level = 0; level < pair->height; level++) {
-            *place.links[level] = pair;
-            pair->next[level] = there->next[level];
+        /* Twice in one batch: the later takes the place of the earlier. Nobody has seen that one:
+         * batches are added at once. */
+        for (size_t level = 0; level < there->height; level++) {
+            *place.links[level] = there->next[level];
         }
         self->stale += (size_t) pair->deleted - (size_t) there->deleted;
-        return;
     }
     for (size_t level = 0; level < pair->height; level++) {
         pair->next[level] = *place.links[level];
         *place.links[level] = pair;
+    }
+    if (same_key && there->number == pair->number) {
+        return;
     }
     self->pairs++;
     self->stale += (same_key && !there->deleted ? 1u : 0u) + (pair->deleted ? 1u : 0u);
