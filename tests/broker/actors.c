@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "actors/runtime/actor.h"
@@ -290,6 +291,8 @@ node_program (int argc, char **argv, int *code)
     const char *name = strrchr (argv[0], '/');
     name = name == NULL ? argv[0] : name + 1;
     if (strcmp (name, "weir-broker") == 0) {
+        /* A test that fails leaves nothing behind. */
+        (void) prctl (PR_SET_PDEATHSIG, SIGKILL);
         *code = weir_broker_run (argc, argv);
         return true;
     }
