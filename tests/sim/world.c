@@ -287,7 +287,9 @@ make_script (struct sim *sim, unsigned late)
                                               SIM_KILL_STORE, SIM_KILL_PEERS, SIM_SETTINGS,
                                               SIM_REMOVE };
     uint64_t from = sim->now_ms + 500;
-    unsigned length = 5000 + sim_below (sim, 30000);
+    /* Some histories are short and dense: much crosses on its way. */
+    unsigned length =
+        sim_chance (sim, 30) ? 300 + sim_below (sim, 3000) : 5000 + sim_below (sim, 30000);
     unsigned edits = 5 + sim_below (sim, 30);
     for (unsigned i = 0; i < edits; i++) {
         sim_script (sim, sim_chance (sim, 20) ? SIM_BURST : SIM_EDIT, sim_below (sim, sim->n_nodes),
