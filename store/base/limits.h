@@ -83,7 +83,7 @@
 #define WEIR_VECTOR_SAMPLES_MAX 64u
 #define WEIR_DIGESTS_PER_MESSAGE 1024u
 #define WEIR_RANGES_PER_MESSAGE 1024u
-#define WEIR_LADDER_MESSAGES_MAX 8u
+#define WEIR_LADDER_MESSAGES_MAX 4u /* rounds of vectors; the design allows 8, branches need 4 */
 #define WEIR_BURST_DELAY_MS 5u
 #define WEIR_BURST_BYTES (64u << 10)
 #define WEIR_FRAME_BYTES_MIN (4u << 10)

@@ -528,7 +528,8 @@ weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
         weir_sync_unknown_tag (self, session, m->tag);
         return;
     }
-    if (m->n_rows > WEIR_VECTOR_ROWS_PER_MESSAGE || m->round == 0 || m->round > 4) {
+    if (m->n_rows > WEIR_VECTOR_ROWS_PER_MESSAGE || m->round == 0
+        || m->round > WEIR_LADDER_MESSAGES_MAX) {
         self->counters.messages_bad++;
         return;
     }
