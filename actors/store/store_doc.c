@@ -379,10 +379,13 @@ store_doc_apply (void *state, struct weir_actor *actor, const struct weir_messag
     answer.what = weir_field_str (e.what);
     answer.has_last_entry = a.commits > 0;
     answer.last_entry = weir_field_id (&a.last);
-    if (status != WEIR_OK && a.commits == 0 && a.unchanged == 0) {
+    if (status != WEIR_OK && line == 0) {
         store_fail (s, &message->envelope, status, &e);
     } else {
-        store_answer_synced (s, &message->envelope, &answer.base, weir_field (ask->client),
+        /* Where nothing was done there is nothing to remember: a resend may fare better. */
+        bool nothing = status != WEIR_OK && a.commits == 0;
+        store_answer_synced (s, &message->envelope, &answer.base,
+                             nothing ? weir_bytes (NULL, 0) : weir_field (ask->client),
                              ask->number);
     }
     weir_buf_fini (&a.payload);
