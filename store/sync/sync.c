@@ -139,6 +139,9 @@ leave_session (struct weir_sync *self, struct weir_sync_pair *pair,
         weir_sync_drop_in (self, pair, true, WEIR_OK);
         lost = true;
     }
+    if (lost) {
+        pair->ladder_ours = weir_id_zero; /* a ladder that was cut short proves no difference */
+    }
     if (pair->session == session) {
         bool equal = weir_sync_known (pair) && weir_sync_equal (pair);
         pair->session = pair->peer->sessions;
