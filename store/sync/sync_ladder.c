@@ -42,8 +42,9 @@ is_quiet (const struct weir_sync_pair *pair, uint64_t now_ms)
         && !(pair->in_busy && now_ms - pair->in_ms < WEIR_SYNC_PATIENCE_MS)) {
         return true;
     }
+    /* Before the first comparison of a session nothing can have moved yet. */
     return !pair->sending && pair->queue.count == 0 && !pair->in_busy
-           && now_ms - pair->activity_ms >= WEIR_SYNC_SETTLE_MS;
+           && (!pair->met || now_ms - pair->activity_ms >= WEIR_SYNC_SETTLE_MS);
 }
 
 void
