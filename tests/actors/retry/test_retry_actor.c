@@ -357,6 +357,42 @@ dropped_by_age (void **state)
     fake_destroy (&a);
 }
 
+/* Thousands wait: all are written and told, a bounded number a turn; a list that does not fit
+ * says so instead of being cut. */
+static void
+very_many (void **state)
+{
+    struct weir_actor *a = begin (1000000);
+    struct weir_mailbox_id peers = fake_mailbox (PEERS);
+    const unsigned many = 4000;
+    (void) state;
+    for (unsigned i = 0; i < many; i++) {
+        struct weir_id d = { { (uint8_t) (i >> 8), (uint8_t) i, 1 } };
+        Weir__Behind m = WEIR__BEHIND__INIT;
+        m.has_device = m.has_db = true;
+        m.device = m.db = weir_field_id (&d);
+        m.has_status = true;
+        m.status = (uint32_t) WEIR_UNAVAILABLE;
+        fake_deliver (a, WEIR_KIND_BEHIND, &peers, 0, &m.base, weir_bytes (NULL, 0));
+    }
+    struct fake_sent *s = call (a, WEIR_KIND_RETRY_LIST, NULL);
+    assert_int_equal (s->status, WEIR_TOO_LARGE);
+    fake_sent_free (s);
+    fake_pass (a, 1);
+    (void) serve (a);
+    assert_int_equal (weir_map_count (rows), many);
+    (void) due_now (a);
+    Weir__PeerName all = WEIR__PEER_NAME__INIT;
+    s = call (a, WEIR_KIND_RETRY_NOW, &all.base);
+    assert_int_equal (((const Weir__Count *) s->decoded)->count, many);
+    fake_sent_free (s);
+    size_t first = due_now (a);
+    assert_in_range (first, 1, 100);
+    fake_pass (a, 1000);
+    assert_true (first + due_now (a) >= many);
+    fake_destroy (&a);
+}
+
 static void
 store_fails (void **state)
 {
@@ -386,6 +422,7 @@ main (void)
         cmocka_unit_test_setup_teardown (peers_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown (by_hand, set_up, tear_down),
         cmocka_unit_test_setup_teardown (dropped_by_age, set_up, tear_down),
+        cmocka_unit_test_setup_teardown (very_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown (store_fails, set_up, tear_down),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
