@@ -16,6 +16,7 @@
 #define WEIR_VERSION "0.1.0"
 #endif
 #define NO_BODY weir_bytes (NULL, 0)
+#define HEALTH_POLL_MS 50
 
 /* ---- making and running ---- */
 
@@ -387,7 +388,15 @@ int
 cli_health (struct cli *c)
 {
     bool live = cli_option (c, "live") != NULL;
+    bool wait = cli_option (c, "wait") != NULL;
+    uint32_t patience_ms = c->timeout_ms; /* one question waits less */
     const char *problem = health_problem (c, live);
+    /* Whoever has just said `weir run &` has nothing else to wait with. */
+    for (uint32_t ms = 0; wait && problem != NULL && ms < patience_ms; ms += HEALTH_POLL_MS) {
+        (void) poll (NULL, 0, HEALTH_POLL_MS);
+        weir_client_close (&c->client);
+        problem = health_problem (c, live);
+    }
     if (c->json) {
         cli_json (json_pack ("{s:b, s:s}", "healthy", problem == NULL, "problem",
                              problem != NULL ? problem : ""));
