@@ -113,6 +113,12 @@ on_session_up (struct weir_sync *self, const struct weir_sync_event *e, uint64_t
                 pair->recheck_ms = now_ms + WEIR_CONNECT_MS; /* when nothing was told by then */
             }
         }
+        if (pair->session) {
+            /* Mostly the old one is dead and nobody has noticed yet: what is on its way there
+             * must not hide what the peer lacks. */
+            weir_sync_end_stage (self, pair);
+            weir_sync_drop_out (self, pair, true, WEIR_CANCELLED);
+        }
         pair->session = session;
         weir_sync_settle (self, pair, now_ms);
     }

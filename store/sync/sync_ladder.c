@@ -162,6 +162,8 @@ weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told,
         note_equal (self, pair);
         return;
     }
+    /* What ended a long agreement is most likely still on its way here. */
+    bool fresh = pair->in_step;
     pair->in_step = false;
     if (pair->differs_ms == 0) {
         pair->differs_ms = most (now_ms, 1);
@@ -170,7 +172,7 @@ weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told,
         pair->recheck_ms = WEIR_SYNC_NEVER;
         return;
     }
-    if (told && is_quiet (pair, now_ms) && now_ms >= pair->ladder_ms) {
+    if (told && !fresh && is_quiet (pair, now_ms) && now_ms >= pair->ladder_ms) {
         if (pair->turn || weir_id_compare (&self->options.device, &pair->peer->device) < 0) {
             start_ladder (self, pair, now_ms);
         } else {
