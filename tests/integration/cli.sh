@@ -1,0 +1,258 @@
+#!/bin/bash
+# The command line as scripts see it: every verb of `weir help --json` with --json prints one JSON
+# object (streams: one a line), exit codes are those promised, options and environment are
+# honoured, text from elsewhere is escaped.
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+verbs () {
+    "$BIN/weir" help --json | tr '{' '\n' \
+        | sed -n 's/.*"noun": *"\([^"]*\)", *"verb": *"\([^"]*\)".*/\1 \2/p' | sed 's/ $//'
+}
+
+# A JSON text is what the node's own reader takes; arrays in it are another matter (5).
+is_json () {
+    local code=0
+    case $1 in '{'*'}') ;; *) return 1 ;; esac
+    on a doc set scratch /check/last "$1" >/dev/null 2>&1 || code=$?
+    [ "$code" = 0 ] || [ "$code" = 5 ]
+}
+
+declare -A WALKED
+# walk NODE CODE LINES "noun verb" ARGUMENT...: with --json; LINES is how many objects, or "some".
+walk () {
+    local node=$1 want=$2 lines=$3 verb=$4 code=0 n=0 line
+    shift 4
+    WALKED[$verb]=1
+    # shellcheck disable=SC2086 # a noun and a verb are two words
+    on "$node" --json $verb "$@" >"$DIR/out" 2>"$DIR/err" </dev/null || code=$?
+    [ "$code" = "$want" ] || fail "$verb $*: exit $code, not $want: $(cat "$DIR/err")"
+    while IFS= read -r line; do
+        n=$((n + 1))
+        [ "$lines" = value ] || is_json "$line" || fail "$verb $*: no JSON object: $line"
+    done <"$DIR/out"
+    case $lines in
+    some) [ "$n" -gt 0 ] || fail "$verb $*: printed nothing" ;;
+    value) [ "$n" = 1 ] || fail "$verb $*: $n lines" ;;
+    *) [ "$n" = "$lines" ] || fail "$verb $*: $n lines, not $lines: $(cat "$DIR/out")" ;;
+    esac
+}
+got () { field "$1" <"$DIR/out"; }
+has () { grep -q -- "$1" "$DIR/out" || fail "no $1 in: $(cat "$DIR/out")"; }
+
+echo "* help, versions and usage need no node"
+[ "$(verbs | wc -l)" -gt 50 ] || fail "help --json names $(verbs | wc -l) verbs only"
+while read -r verb; do
+    # shellcheck disable=SC2086
+    "$BIN/weir" $verb --help >"$DIR/out" || fail "$verb --help"
+    has "^usage: weir $verb"
+done < <(verbs | grep -v '^bench')
+"$BIN/weir" db --help | grep -q "db create" || fail "weir db --help"
+expect 2 "usage" "$BIN/weir" db
+expect 2 "no such command" "$BIN/weir" frobnicate
+expect 2 "unknown option" "$BIN/weir" version --wat
+expect 2 "needs a value" "$BIN/weir" version --timeout
+expect 2 "takes no value" "$BIN/weir" version --quiet=yes
+expect 2 "duration" "$BIN/weir" version --timeout soon
+expect 2 "color" "$BIN/weir" version --color pink
+
+echo "* two nodes"
+make_node a --role hub --listen tcp://127.0.0.1:0
+WALKED[init]=1
+expect 6 "exists" on a init
+make_node b --role leaf
+start a WEIR_CHECK_INTERVAL_SECS=2
+WALKED[run]=1
+start b WEIR_CHECK_INTERVAL_SECS=2
+on a db create scratch >/dev/null
+
+echo "* databases"
+walk a 0 1 "db create" notes
+id=$(got id)
+[ ${#id} = 52 ] || fail "db create gave no id: $(cat "$DIR/out")"
+walk a 0 1 "db ls"
+walk a 0 1 "db show" notes
+same "$(got id)" "$id"
+walk a 0 1 "db show" "${id:0:10}"
+walk a 4 0 "db show" nosuch
+walk a 0 1 "db share" notes --write --ttl 1h
+ticket=$(got ticket)
+walk a 2 0 "db share" notes --write --read
+walk b 0 1 "db join" "$ticket"
+has '"joined": *true'
+walk b 5 0 "db join" "${ticket:0:40}"
+walk b 5 0 "db share" notes
+walk a 0 1 "db members" notes
+walk a 0 1 "db grant" notes b admin
+walk a 2 0 "db grant" notes b king
+walk a 0 1 "db verify" notes
+walk a 0 1 "db verify"
+
+echo "* documents"
+walk a 0 1 "doc set" notes /m/a '{"x": 1}' -m first
+walk a 0 1 "doc set" notes /m/a '{"x": 1}'
+has '"changed": *false'
+walk a 2 0 "doc set" notes /m/a '{'
+walk a 2 0 "doc set" notes m/a 1
+walk a 0 1 "doc get" notes /m/a
+same "$(cat "$DIR/out")" '{"x":1}'
+walk a 0 value "doc get" notes /m/a/x
+walk a 4 0 "doc get" notes /m/none
+walk a 0 1 "doc rm" notes /m/a/x
+walk a 0 1 "doc heads" notes
+walk a 0 1 "doc conflicts" notes /m/a
+walk a 0 some "doc log" notes
+entry=$(got id)
+walk a 0 2 "doc log" notes --limit 2
+walk a 0 1 trace "$entry" --db notes
+walk a 4 0 trace aaaaaaaaaaaaaaaa
+
+echo "* apply: patches over lines, bad lines, nothing, many"
+printf '[{"op":"add","path":"/p/a","value":1},\n {"op":"add",\n"path":"/p/b","value":2}]\n' >"$DIR/patch"
+walk a 0 1 "doc apply" notes "$DIR/patch"
+same "$(got commits)" 1
+printf '[{"op":"add","path":"/q/%d","value":1}]\n' 1 2 3 >"$DIR/patch"
+printf '{oops\n[{"op":"add","path":"/q/5","value":1}]\n' >>"$DIR/patch"
+walk a 2 1 "doc apply" notes "$DIR/patch"
+same "$(got commits)" 3
+grep -q "line 4" "$DIR/err" || fail "no line number: $(cat "$DIR/err")"
+walk a 0 value "doc get" notes /q/3
+walk a 4 0 "doc get" notes /q/5
+: >"$DIR/patch"
+walk a 0 1 "doc apply" notes "$DIR/patch"
+same "$(got commits)" 0
+walk a 4 0 "doc apply" notes "$DIR/nosuch"
+seq 1 100000 | sed 's|.*|[{"op":"add","path":"/many/&","value":&}]|' >"$DIR/patch"
+walk a 0 1 "doc apply" notes "$DIR/patch"
+same "$(got commits)" 100000
+walk a 0 value "doc get" notes /many/100000
+same "$(cat "$DIR/out")" 100000
+if [ -e /usr/share/iso-codes/json/iso_4217.json ]; then
+    walk a 0 1 "doc import-json" notes /usr/share/iso-codes/json/iso_4217.json --key alpha_3
+    walk a 0 1 "doc import-json" notes /usr/share/iso-codes/json/iso_3166-1.json --key alpha_3
+    on a doc get notes /4217/EUR | grep -q Euro || fail "no euro"
+    on a doc get notes /3166-1/ISL | grep -q Iceland || fail "no Iceland"
+else
+    echo '{"r": [{"k": "x", "v": 1}, {"k": "y/z", "v": 2}]}' >"$DIR/file"
+    walk a 0 1 "doc import-json" notes "$DIR/file" --key k
+fi
+walk a 2 1 "doc import-json" notes /dev/null
+expect 2 "key" on a doc import-json notes - <<<'{"r": [{"k": 1}]}'
+
+echo "* peers and sync"
+walk a 0 1 "peer ls"
+walk a 0 1 "peer self"
+address=$(sed -n 's/.*"\(weir:[^"]*\)".*/\1/p' "$DIR/out")
+walk a 0 1 "peer show" b
+walk a 4 0 "peer show" nobody
+walk a 0 1 "peer ping" b
+walk b 2 0 "peer add" nonsense
+walk b 0 1 "peer add" "$address"
+walk a 0 1 "transport ls"
+walk a 0 1 "sync status"
+walk a 0 1 "sync now" notes
+walk a 0 1 "sync wait" notes --timeout 30s
+has '"synced": *true'
+walk a 0 1 "sync explain" notes
+walk a 0 1 "sync set" notes b --direction both --priority high
+walk a 0 1 "sync rm" notes b
+walk a 0 1 "sync add" notes b
+until_true 30 on a sync wait notes --timeout 2s
+same "$(digest a notes)" "$(digest b notes)"
+walk a 0 1 "retry ls"
+walk a 0 1 "retry now"
+walk a 4 0 "retry drop" b notes # nothing waits
+walk a 0 1 "peer block" b
+walk a 0 1 "peer block" b --off
+walk a 0 1 "transport stop" transport-1
+walk a 0 1 "transport start" transport-1
+
+echo "* the feed: resumed, bounded, and a user's program that fails"
+on a db watch scratch --count 2 --json >"$DIR/feed" &
+feed=$!
+set_until_fed () { on a doc set scratch /feed/x "\"$(now_ms)\"" >/dev/null; ! kill -0 "$feed" 2>/dev/null; }
+until_true 20 set_until_fed
+wait "$feed" || fail "db watch ended with $?"
+WALKED["db watch"]=1
+token=$(head -n 1 "$DIR/feed" | field token)
+second=$(tail -n 1 "$DIR/feed" | field token)
+walk a 0 1 "db watch" scratch --since "$token" --count 1
+same "$(got token)" "$second" "resume"
+printf '#!/bin/sh\ncat >>"%s/seen"\nexit 3\n' "$DIR" >"$DIR/hook"
+chmod +x "$DIR/hook"
+on a db watch scratch --since "$token" --count 1 --exec "$DIR/hook" 2>"$DIR/err"
+grep -q "ended with 3" "$DIR/err" || fail "a failing program is not told: $(cat "$DIR/err")"
+same "$(field token <"$DIR/seen")" "$second"
+on a db watch scratch --since "$token" --count 1 --exec "$DIR/nosuch" 2>"$DIR/err"
+grep -q "cannot start" "$DIR/err" || fail "no program: $(cat "$DIR/err")"
+expect 1 "gap" on a db watch scratch --since 0123456789abcdef.1 --count 1
+expect 2 "invalid_argument" on a db watch scratch --since yesterday --count 1
+
+echo "* the node"
+walk a 0 1 status
+for key in node actors peers id name role pid state epoch restarts; do has "\"$key\""; done
+walk a 0 1 health
+walk a 0 1 health --live
+walk a 0 1 health --ready
+walk a 0 some events
+walk a 0 1 "actor ls"
+walk a 0 1 "actor log-level" store debug --for 1s
+walk a 2 0 "actor log-level" store loud
+walk a 4 0 "actor restart" nobody
+walk a 0 1 "actor restart" retry
+until_true 10 actor_ready a retry
+walk a 0 1 "key show"
+walk a 0 1 "key rotate-link"
+walk a 0 1 paths
+walk a 0 1 "config show"
+walk a 0 1 "config show" --origin
+walk a 0 1 "config check"
+walk a 0 1 "config path"
+walk a 0 1 "config sample"
+walk a 0 1 version
+walk a 0 1 help
+WALKED[bench]=1 # measured by make bench
+expect 2 "" on a bench nosuch
+
+echo "* the tap"
+(for _ in $(seq 1 100); do on a doc get scratch >/dev/null 2>&1; [ ! -e "$DIR/tapped" ] || break; done) &
+walk a 0 2 tap kind=DOC_GET --count 2 --for 20s
+: >"$DIR/tapped"
+has '"kind": *"DOC_GET"'
+wait $!
+expect 2 "" on a tap "nonsense=1" --count 1
+
+echo "* -q, NO_COLOR, WEIR_DATA, WEIR_SOCKET, time-outs, control characters"
+same "$(on a doc set scratch /q/q 1 -q)" ""
+same "$(NO_COLOR=1 on a db ls --color always | grep -c "$(printf '\033')" || true)" 0
+same "$(WEIR_DATA=$DIR/a "$BIN/weir" doc get scratch /q/q)" 1
+same "$(WEIR_SOCKET=$(on a paths --json | field control) "$BIN/weir" --data "$DIR/none" doc get scratch /q/q)" 1
+expect 3 "no_node" env WEIR_SOCKET="$DIR/none" "$BIN/weir" db ls
+kill -STOP "$(actor_pid a store)"
+expect 7 "timed_out" "$BIN/weir" --data "$DIR/a" --timeout 200ms doc get scratch
+until_true 10 on a doc get scratch
+on a db create "$(printf 'bad\033[31mname')" >/dev/null 2>"$DIR/err" && fail "a name with an escape"
+! grep -q "$(printf '\033')" "$DIR/err" || fail "an escape sequence came through"
+on a doc set scratch /esc/x 1 -m "$(printf 'a\033[31mb')" >/dev/null
+! on a doc log scratch | grep -q "$(printf '\033')" || fail "an escape sequence came through the log"
+
+echo "* leaving, and the end"
+walk a 2 0 "db rm" notes
+walk b 0 1 "db leave" notes
+walk b 5 0 "doc set" notes /m/x 1
+walk b 0 1 "db rm" notes --yes
+walk a 0 1 "db remove" notes b
+walk b 0 1 stop
+wait "${PID[b]}" || fail "b ended with $?"
+unset "PID[b]"
+walk b 0 1 "db verify"
+walk b 0 1 "db repair"
+echo secret >"$DIR/pass"
+walk b 0 1 "key protect" --passphrase-file "$DIR/pass"
+walk a 0 1 "peer rm" b
+walk b 3 0 "db ls"
+
+while read -r verb; do
+    [ -n "${WALKED[$verb]:-}" ] || fail "nobody walked: weir $verb"
+done < <(verbs)
+echo "cli: $(verbs | wc -l) verbs walked"
