@@ -313,12 +313,15 @@ redeemed (void *state, struct weir_actor *actor, void *context, enum weir_status
     struct device *d = device_need (p, &g->device);
     struct relation *r = relation_need (d, &g->db);
     struct database *db = database_find (p, &g->db);
-    (void) device_take_card (p, d, &g->card);
+    bool newer = device_take_card (p, d, &g->card);
     r->direction = WEIR_SYNC_BOTH;
     r->dirty = d->dirty = true;
     d->first_seen_ms = d->first_seen_ms != 0 ? d->first_seen_ms : weir_actor_wall_ms (actor);
     if (db != NULL) {
         database_add_member (db, &g->device, m->right);
+    }
+    if (newer) {
+        cards_forward (p, NULL, d);
     }
     weir_actor_event (actor, "member_joined", &g->device, &g->db, WEIR_OK, "right=%u", m->right);
     members_apply (p); /* its own key is let in before it is told */
@@ -336,6 +339,9 @@ join_asked (struct peers *p, struct link *l, const Weir__Join *m)
     if (weir_field_get_id (&ticket, m->has_ticket, m->ticket) != WEIR_OK
         || !weir_id_equal (&ticket, &l->their_key) || peers_card_read (&g->card, m->card) != WEIR_OK
         || !weir_id_equal (&g->card->device, &g->device)) {
+        link_ignored (p, l);
+        weir_actor_event (p->actor, "join_refused", &g->device, NULL, WEIR_BAD_TICKET, "code=%s",
+                          weir_status_code (WEIR_BAD_TICKET));
         say_joined (p, g, WEIR_BAD_TICKET, NULL);
         guest_free (g);
         return;

@@ -273,16 +273,32 @@ link_end (struct peers *p, struct link *l, enum weir_status status, const char *
 }
 
 void
+link_free (struct link *l)
+{
+    if (l->begun) {
+        weir_session_fini (&l->session);
+    }
+    while (l->n_strangers > 0) {
+        peers_card_destroy (&l->strangers[--l->n_strangers]);
+    }
+    free (l);
+}
+
+void
 links_free_ended (struct peers *p)
 {
     while (p->ended != NULL) {
         struct link *l = p->ended;
         p->ended = l->next_ended;
-        if (l->begun) {
-            weir_session_fini (&l->session);
-        }
-        free (l);
+        link_free (l);
     }
+}
+
+void
+link_ignored (struct peers *p, struct link *l)
+{
+    p->ignored++;
+    l->transport->ignored++;
 }
 
 static void

@@ -184,6 +184,7 @@ rights_told (void *state, struct weir_actor *actor, void *context, enum weir_sta
     free (reading);
     p->reading = false;
     became_ready (p);
+    sessions_take_strangers (p);
     members_apply (p);
     p->look_at_waits = true;
     if (p->read_again) {

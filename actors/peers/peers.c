@@ -73,11 +73,7 @@ start (void **state, struct weir_actor *actor, struct weir_error *e)
 static void
 free_link (void *value)
 {
-    struct link *l = value;
-    if (l->begun) {
-        weir_session_fini (&l->session);
-    }
-    free (l);
+    link_free (value);
 }
 
 static void

@@ -145,6 +145,8 @@ on_hello (struct peers *p, struct link *l, const Weir__Hello *m, struct weir_byt
         status = weir_session_hello (&l->session, &theirs, bytes);
     }
     if (status != WEIR_OK) {
+        link_ignored (p, l);
+        weir_actor_event (p->actor, "bad_hello", NULL, NULL, status, "address=%s", l->address);
         link_end (p, l, status, "the Hello was refused", false);
         return;
     }
@@ -205,7 +207,9 @@ take_hello (struct peers *p, struct link *l, struct device *d)
         }
         if (m->card != NULL && peers_card_read (&card, m->card) == WEIR_OK
             && weir_id_equal (&card->device, &d->id)) {
-            (void) device_take_card (p, d, &card);
+            if (device_take_card (p, d, &card)) {
+                cards_forward (p, l, d);
+            }
         }
         peers_card_destroy (&card);
     }
@@ -228,10 +232,10 @@ opened (struct peers *p, struct link *l)
     }
     struct device *d = device_find (p, id);
     if (d == NULL || !device_allowed (p, d)) {
-        weir_actor_event (p->actor, "peer_refused", id, NULL, WEIR_NOT_MEMBER, "address=%s",
-                          l->address);
-        link_end (p, l, d != NULL && d->blocked ? WEIR_BLOCKED : WEIR_REFUSED,
-                  "nothing is shared with this device", false);
+        enum weir_status status = d != NULL && d->blocked ? WEIR_BLOCKED : WEIR_REFUSED;
+        link_ignored (p, l);
+        weir_actor_event (p->actor, "peer_refused", id, NULL, status, "address=%s", l->address);
+        link_end (p, l, status, "nothing is shared with this device", false);
         return;
     }
     if (d->dial == l) {
@@ -326,8 +330,8 @@ session_say_cards (struct peers *p, struct link *l, const struct device *only)
     weir_arena_destroy (&arena);
 }
 
-static void
-forward_card (struct peers *p, const struct link *from, const struct device *about)
+void
+cards_forward (struct peers *p, const struct link *from, const struct device *about)
 {
     struct weir_bytes key;
     void *value = NULL;
@@ -339,13 +343,63 @@ forward_card (struct peers *p, const struct link *from, const struct device *abo
     }
 }
 
+/* A member that we do not know as one yet: the settings that let it in are still on their way.
+ * What is kept is bounded; the next session tells the rest again. */
+static void
+keep_stranger (struct peers *p, struct link *l, struct peers_card **card_p)
+{
+    if (l->n_strangers < PEERS_STRANGERS_MAX) {
+        l->strangers[l->n_strangers++] = *card_p;
+        *card_p = NULL;
+    } else {
+        link_ignored (p, l);
+        peers_card_destroy (card_p);
+    }
+}
+
 /* True when it changed what we know. */
+static bool
+learn_card (struct peers *p, struct link *l, struct peers_card **card_p)
+{
+    struct weir_id device = (*card_p)->device;
+    struct device *d = device_find (p, &device);
+    if (d == NULL && device_is_member (p, &device)) {
+        d = device_need (p, &device);
+    }
+    if (d == NULL) {
+        keep_stranger (p, l, card_p);
+        return false;
+    }
+    bool newer = device_take_card (p, d, card_p);
+    if (newer) {
+        cards_forward (p, l, d);
+    }
+    return newer;
+}
+
+void
+sessions_take_strangers (struct peers *p)
+{
+    struct weir_bytes key;
+    void *value = NULL;
+    for (size_t i = 0; weir_map_next (p->links, &i, &key, &value);) {
+        struct link *l = value;
+        size_t n = l->ended ? 0 : l->n_strangers;
+        l->n_strangers -= n;
+        for (size_t k = 0; k < n; k++) { /* each is kept again, or taken */
+            struct peers_card *card = l->strangers[k];
+            l->strangers[k] = NULL;
+            (void) learn_card (p, l, &card);
+        }
+    }
+}
+
 static bool
 take_card (struct peers *p, struct link *l, const Weir__Card *m)
 {
     struct peers_card *card = NULL;
     if (peers_card_read (&card, m) != WEIR_OK) {
-        p->ignored++;
+        link_ignored (p, l);
         weir_actor_log (p->actor, WEIR_LOG_WARN, "bad_card", "from=%s",
                         weir_id_text (&l->device->id).s);
         return false;
@@ -358,20 +412,7 @@ take_card (struct peers *p, struct link *l, const Weir__Card *m)
         peers_card_destroy (&card);
         return false;
     }
-    struct device *d = device_find (p, &card->device);
-    if (d == NULL && device_is_member (p, &card->device)) {
-        d = device_need (p, &card->device);
-    }
-    if (d == NULL) {
-        p->ignored++; /* of a stranger: what is known stays bounded by who is a member */
-        peers_card_destroy (&card);
-        return false;
-    }
-    bool newer = device_take_card (p, d, &card);
-    if (newer) {
-        forward_card (p, l, d);
-    }
-    return newer;
+    return learn_card (p, l, &card);
 }
 
 static void
@@ -534,7 +575,7 @@ dispatch (struct peers *p, struct link *l, uint16_t kind, const ProtobufCMessage
     } else if (l->in_sync && kind >= WEIR_KIND_W_DIGESTS && kind <= WEIR_KIND_W_NOT_SHARED) {
         sync_take (p, l, kind, meta);
     } else {
-        p->ignored++; /* said where it means nothing: before the session, or by a guest */
+        link_ignored (p, l); /* said where it means nothing: before the session, or by a guest */
         weir_actor_log (p->actor, WEIR_LOG_WARN, "message_ignored", "kind=%u address=%s",
                         (unsigned) kind, l->address);
     }
@@ -550,14 +591,14 @@ session_take (struct peers *p, const Weir__LinkMessage *m, const struct weir_mes
     }
     if (!l->begun || kind == NULL || (kind->from & WEIR_ROLE_N) == 0
         || !weir_mailbox_equal (&l->transport->mailbox, &message->envelope.from)) {
-        p->ignored++;
+        link_ignored (p, l);
         return;
     }
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     ProtobufCMessage *meta = NULL;
     enum weir_status status = weir_meta_get (&meta, arena, kind, false, message->body);
     if (status != WEIR_OK || meta == NULL) {
-        p->ignored++;
+        link_ignored (p, l);
         link_end (p, l, WEIR_BAD_MESSAGE, "a message that does not decode", false);
     } else {
         dispatch (p, l, kind->number, meta, message->body);

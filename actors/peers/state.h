@@ -15,6 +15,7 @@
 
 #define PEERS_KNOWN_ROWS_MAX 256u /* of a cursor; what has more chains has no cursor */
 #define PEERS_WHY_MAX 96u
+#define PEERS_STRANGERS_MAX 64u
 #define PEERS_ASK_MS 10000u
 
 struct relation {
@@ -93,6 +94,7 @@ struct transport {
     size_t n_addresses;
     char addresses[WEIR_CARD_ADDRESSES_MAX][WEIR_ADDRESS_BYTES_MAX + 1];
     struct weir_id admitted; /* hash of the list it was told */
+    uint64_t ignored;        /* messages of its links that were not allowed where they came */
 };
 
 struct join {
@@ -128,9 +130,11 @@ struct link {
     bool begun;
     bool signing;
     bool opened;
-    bool in_sync;          /* the synchronizer was told */
-    struct weir_id key;    /* of database tags */
-    struct device *device; /* dialled, or of the open session */
+    bool in_sync;                                      /* the synchronizer was told */
+    struct weir_id key;                                /* of database tags */
+    struct device *device;                             /* dialled, or of the open session */
+    struct peers_card *strangers[PEERS_STRANGERS_MAX]; /* cards of who may be a member soon */
+    size_t n_strangers;
     struct join *join;
     uint64_t timer;
 };
@@ -247,6 +251,9 @@ void link_end (struct peers *p, struct link *l, enum weir_status status, const c
                bool gone);
 void links_dial_soon (struct peers *p);
 void links_free_ended (struct peers *p);
+void link_free (struct link *l);
+/* Counts a message that was not allowed where it came; `weir transport ls` shows it as bad. */
+void link_ignored (struct peers *p, struct link *l);
 /* Asks a transport for a link; NULL when there is none that could. */
 struct link *link_dial (struct peers *p, const char *address, const struct weir_id *device,
                         const struct weir_id *server_key, const uint8_t *client_secret);
@@ -259,10 +266,14 @@ void session_begin (struct peers *p, struct link *l);
 void session_say_hello (struct peers *p, struct link *l);
 void session_take (struct peers *p, const Weir__LinkMessage *m, const struct weir_message *message);
 void session_say_cards (struct peers *p, struct link *l, const struct device *only);
+/* Looks again at cards of those who were no members when they came. */
+void sessions_take_strangers (struct peers *p);
 /* Our card, signed for what transports listen on now. */
 void cards_sign (struct peers *p);
 void cards_retire (struct peers *p); /* the old link key is no longer needed */
 void cards_tell_own (struct peers *p);
+/* Tells a newer card of a device to the others whom it concerns. */
+void cards_forward (struct peers *p, const struct link *from, const struct device *about);
 
 /* ---- joins.c ---- */
 void join_wanted (struct peers *p, const Weir__JoinWanted *m);

@@ -463,7 +463,7 @@ sync_take (struct peers *p, struct link *l, uint16_t kind, const ProtobufCMessag
     struct weir_sync_message m;
     enum weir_status status = wire_to_sync (kind, meta, arena, &m);
     if (status != WEIR_OK) {
-        p->ignored++;
+        link_ignored (p, l);
         link_end (p, l, WEIR_BAD_MESSAGE, "a message that makes no sense", false);
     } else {
         struct weir_sync_event e = { .type = WEIR_SYNC_MESSAGE,

@@ -79,6 +79,7 @@ answer_flushed (struct peers *p, const struct weir_envelope *request, const stru
 struct slot {
     struct listing *listing;
     struct weir_id device;
+    struct weir_id db;
     bool known;
     uint64_t entries;
     uint64_t oldest_ms;
@@ -187,7 +188,8 @@ peer_message (struct peers *p, struct device *d, const struct listing *listing,
 }
 
 static void
-put_pairs (struct peers *p, struct device *d, struct weir_arena *arena, Weir__Peer *m)
+put_pairs (struct peers *p, struct device *d, const struct listing *listing,
+           struct weir_arena *arena, Weir__Peer *m)
 {
     size_t n = 0;
     for (struct relation *r = d->relations; r != NULL; r = r->next) {
@@ -196,6 +198,15 @@ put_pairs (struct peers *p, struct device *d, struct weir_arena *arena, Weir__Pe
     m->pairs = weir_arena_array (arena, n + 1, sizeof *m->pairs);
     for (struct relation *r = d->relations; r != NULL && m->pairs != NULL; r = r->next) {
         Weir__Pair *pair = verb_pair (p, r, arena);
+        for (size_t i = 0; pair != NULL && i < listing->n; i++) {
+            const struct slot *s = &listing->slots[i];
+            if (weir_id_equal (&s->device, &d->id) && weir_id_equal (&s->db, &r->db)) {
+                pair->has_lag_known = pair->has_lag_entries = pair->has_lag_oldest_ms = true;
+                pair->lag_known = s->known;
+                pair->lag_entries = s->entries;
+                pair->lag_oldest_ms = s->oldest_ms;
+            }
+        }
         if (pair != NULL) {
             m->pairs[m->n_pairs++] = pair;
         }
@@ -220,7 +231,7 @@ listing_done (struct peers *p, struct listing *listing)
             break;
         }
         if (listing->one) {
-            put_pairs (p, d, arena, m);
+            put_pairs (p, d, listing, arena, m);
         }
         answer.items[answer.n_items++] = m;
     }
@@ -279,7 +290,9 @@ verb_peer_list (void *state, struct weir_actor *actor, const struct weir_message
     listing->slots = weir_alloc ((listing->n + 1) * sizeof *listing->slots);
     listing->waiting = listing->n + 1;
     for (size_t i = 0; i < listing->n; i++) {
-        listing->slots[i] = (struct slot){ .listing = listing, .device = relations[i]->device->id };
+        listing->slots[i] = (struct slot){ .listing = listing,
+                                           .device = relations[i]->device->id,
+                                           .db = relations[i]->db };
         known_lag (p, relations[i], lag_known, &listing->slots[i]);
     }
     free (relations);
@@ -589,7 +602,7 @@ transports_done (struct peers *p, struct transports *list)
                 m->has_bytes_in = m->has_bytes_out = true;
                 m->links = list->items[k].links;
                 m->refused = list->items[k].refused;
-                m->bad = list->items[k].bad;
+                m->bad = list->items[k].bad + t->ignored;
                 m->bytes_in = list->items[k].bytes_in;
                 m->bytes_out = list->items[k].bytes_out;
             }

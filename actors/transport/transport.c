@@ -386,7 +386,7 @@ on_status (void *state, struct weir_actor *actor, const struct weir_message *mes
     }
     m.has_refused = m.has_bad = m.has_bytes_in = m.has_bytes_out = true;
     m.refused = t->zap.refused;
-    m.bad = t->bad;
+    m.bad = t->bad + t->unknown;
     m.bytes_in = t->bytes_in;
     m.bytes_out = t->bytes_out;
     weir_actor_answer (actor, &message->envelope, &m.base, weir_bytes (NULL, 0), false);
