@@ -238,9 +238,17 @@ on a doc set scratch /esc/x 1 -m "$(printf 'a\033[31mb')" >/dev/null
 
 echo "* leaving, and the end"
 walk a 2 0 "db rm" notes
-walk b 0 1 "db leave" notes
+walk a 0 1 "db grant" notes b read
+b_reads () { on b db show notes --json | grep -q '"right": *"read"'; }
+until_true 10 b_reads
+walk b 5 0 "doc set" notes /m/x 1
+walk b 0 1 "db leave" notes # any member may
+b_left () { on a db members notes --json | tr '{' '\n' | grep '"name": *"b"' | grep -q '"right": *"none"'; }
+until_true 10 b_left
 walk b 5 0 "doc set" notes /m/x 1
 walk b 0 1 "db rm" notes --yes
+walk a 4 0 "db remove" notes b # it left
+walk a 0 1 "db grant" notes b carry
 walk a 0 1 "db remove" notes b
 walk b 0 1 stop
 wait "${PID[b]}" || fail "b ended with $?"
