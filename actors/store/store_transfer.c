@@ -101,6 +101,7 @@ static void
 lose (struct store *s, struct store_transfer *t, enum weir_status why)
 {
     Weir__TransferLost m = WEIR__TRANSFER_LOST__INIT;
+    s->frames_dropped += t->is_out ? 0 : 1; /* the one it was given up for */
     m.has_transfer = m.has_session = m.has_out = m.has_status = true;
     m.transfer = t->number;
     m.session = t->session;
@@ -191,6 +192,7 @@ store_transfer_send (void *state, struct weir_actor *actor, const struct weir_me
     const Weir__TransferSend *ask = (const Weir__TransferSend *) message->meta;
     struct store_transfer *t = find (s, ask->session, ask->transfer, true);
     struct weir_ranges ranges = { 0 };
+    struct weir_ranges ordered = { 0 };
     struct weir_id digest = { 0 };
     (void) actor;
     if (t == NULL) {
@@ -207,7 +209,9 @@ store_transfer_send (void *state, struct weir_actor *actor, const struct weir_me
         }
     }
     weir_ignore (weir_field_get_id (&digest, ask->has_digest, ask->digest));
-    weir_out_feed (t->out, &ranges, &digest);
+    store_order (s, &t->db, &ranges, &ordered);
+    weir_out_feed (t->out, &ordered, &digest);
+    weir_ranges_fini (&ordered);
     t->fed = true;
     weir_ranges_fini (&ranges);
 }
