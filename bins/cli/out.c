@@ -54,7 +54,10 @@ void
 cli_put (FILE *out, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++) {
-        if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)) {
+        if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
+            fprintf (out, "\\u%04x", p[1]); /* C1: some terminals obey these, too */
+            p++;
+        } else if (*p < 0x20 || *p == 0x7f) {
             fprintf (out, "\\x%02x", *p);
         } else {
             fputc (*p, out);
