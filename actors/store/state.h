@@ -83,6 +83,10 @@ bool store_resolve (struct store *s, const struct weir_envelope *request, bool h
 bool store_writable (struct store *s, const struct weir_envelope *request);
 struct weir_id store_digest (struct store *s, const struct weir_id *db);
 
+/* The ranges of a transfer in the order in which they should leave; appends to *out. */
+void store_order (struct store *s, const struct weir_id *db, const struct weir_ranges *ranges,
+                  struct weir_ranges *out);
+
 /* ---- told by store.c when a batch became durable ---- */
 void store_tell_novel (struct store *s);
 void store_watch_synced (struct store *s);
