@@ -81,7 +81,7 @@ libs_weir-store     := store $(needs_store)
 libs_weir-peers     := peers $(needs_peers)
 libs_weir-transport := transport $(needs_transport)
 libs_weir-retry     := retry $(needs_retry)
-libs_weir-bench     := client runtime protos $(WHOLE_STORE)
+libs_weir-bench     := client store runtime protos $(WHOLE_STORE)
 sys_weir-bench      := -lz
 
 # Test programs that are not of one module may use everything.

@@ -258,6 +258,7 @@ loop (struct weir_broker *b)
         weir_clients_sweep (b);
         weir_control_tick (b);
         watchdog (b);
+        weir_trim_turn (&b->trim, b->routed, b->now_ms);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "actors/runtime/log.h"
 #include "actors/runtime/settings.h"
+#include "actors/runtime/trim.h"
 #include "broker/events.h"
 #include "broker/held.h"
 #include "broker/notify.h"
@@ -76,6 +77,7 @@ struct weir_broker {
     struct weir_arena *arena;
     struct weir_buf scratch;
     uint64_t routed, dropped, busy;
+    struct weir_trim trim;
 };
 
 /* A message on its way through the broker. */

@@ -328,6 +328,7 @@ loop (struct weir_actor *self)
         if (any && !self->ended && self->def->after_turn != NULL) {
             self->def->after_turn (self->state, self);
         }
+        weir_trim_turn (&self->trim, self->vitals.received + self->vitals.sent, self->now_ms);
     }
     free (items);
 }

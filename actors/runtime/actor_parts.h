@@ -6,6 +6,7 @@
 #include "actors/runtime/actor.h"
 #include "actors/runtime/post.h"
 #include "actors/runtime/timers.h"
+#include "actors/runtime/trim.h"
 
 #define WEIR_PARTNERS_MAX 64u
 #define WEIR_KIND_NUMBERS 1024u
@@ -84,6 +85,7 @@ struct weir_actor {
     struct {
         uint64_t turns, received, sent, busy, bad;
     } vitals;
+    struct weir_trim trim;
     bool stopping;
     bool ended;
     int exit_code;

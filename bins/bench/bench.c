@@ -225,9 +225,8 @@ bench_live (struct bench *b)
     bench_node_stop (&a);
     double p50_ms = percentile_ms (us, samples, 0.50); /* sorts */
     bench_print (b, json_pack ("{s:I, s:f, s:f, s:f, s:f}", "samples", (json_int_t) samples,
-                               "p50_ms", p50_ms, "p99_ms",
-                               percentile_ms (us, samples, 0.99), "max_ms",
-                               (double) us[samples - 1] / 1000.0, "entries_per_second",
+                               "p50_ms", p50_ms, "p99_ms", percentile_ms (us, samples, 0.99),
+                               "max_ms", (double) us[samples - 1] / 1000.0, "entries_per_second",
                                (double) entries / seconds));
     free (us);
 }
@@ -242,7 +241,7 @@ bench_idle (struct bench *b)
     bench_node_init (b, &n, "node", "hub", "tcp://127.0.0.1:0");
     bench_node_start (b, &n);
     bench_create_db (&n, "bench", db);
-    uint64_t kb = bench_pss_kb (&n);
+    uint64_t kb = bench_pss_kb (&n, NULL);
     bench_node_stop (&n);
     bench_print (b, json_pack ("{s:f}", "pss_mb", (double) kb / 1024.0));
 }

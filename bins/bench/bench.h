@@ -62,14 +62,15 @@ double bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64
                     uint64_t payload);
 /* Letters and digits, six bits each, so that compression cannot make the wire look small. */
 void bench_random_text (struct weir_rand *random, char *out, size_t len);
-/* Proportional set size of a node's processes, in kB. */
-uint64_t bench_pss_kb (const struct bench_node *n);
+/* Proportional set size of a node's processes, in kB; `each` (may be NULL) gets it by name. */
+uint64_t bench_pss_kb (const struct bench_node *n, json_t *each);
 
 /* ---- the benches; each prints one JSON object ---- */
 void bench_commit (struct bench *b);
 void bench_sync (struct bench *b);
 void bench_live (struct bench *b);
 void bench_idle (struct bench *b);
+void bench_peers (struct bench *b);
 void bench_print (struct bench *b, json_t *result);
 
 #endif

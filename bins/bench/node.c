@@ -346,8 +346,8 @@ take_applied (struct bench_node *n)
 void
 bench_random_text (struct weir_rand *random, char *out, size_t len)
 {
-    static const char letters[]
-        = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
     uint64_t bits = 0;
     for (size_t i = 0; i < len; i++) {
         bits = i % 10 == 0 ? weir_rand_u64 (random) : bits >> 6;
@@ -423,7 +423,7 @@ pss_of (long pid)
 }
 
 uint64_t
-bench_pss_kb (const struct bench_node *n)
+bench_pss_kb (const struct bench_node *n, json_t *each)
 {
     struct weir_client_answer answer;
     struct weir_error e = { 0 };
@@ -434,8 +434,17 @@ bench_pss_kb (const struct bench_node *n)
         bench_die ("%s", e.what);
     }
     const Weir__NodeStatus *m = (const Weir__NodeStatus *) answer.meta;
+    if (each != NULL) {
+        json_object_set_new (each, "broker", json_integer ((json_int_t) kb));
+    }
     for (size_t i = 0; i < m->n_actors; i++) {
-        kb += pss_of ((long) m->actors[i]->pid);
+        uint64_t one = pss_of ((long) m->actors[i]->pid);
+        kb += one;
+        if (each != NULL) {
+            char name[65];
+            weir_ignore (weir_field_get_text (name, 64, true, m->actors[i]->name));
+            json_object_set_new (each, name, json_integer ((json_int_t) one));
+        }
     }
     weir_client_answer_fini (&answer);
     return kb;

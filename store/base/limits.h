@@ -29,9 +29,6 @@
 #define WEIR_CARD_BYTES_MAX 2048u
 #define WEIR_ADDRESS_BYTES_MAX 256u
 #define WEIR_NAME_BYTES_MAX 128u
-/* New lanes and tips of one author and database: a token bucket that delays, never refuses. */
-#define WEIR_LANES_BURST 64u
-#define WEIR_LANES_PER_MINUTE 60u
 
 /* Documents. */
 #define WEIR_JSON_DEPTH_MAX 64u
@@ -66,6 +63,7 @@
 #define WEIR_READY_RESET_MS 5000u
 #define WEIR_START_MS 30000u /* from spawn to ready; the store counts recovery as turns */
 #define WEIR_STOP_MS 5000u   /* from stop to kill */
+#define WEIR_TRIM_MS 1000u   /* quiet for so long after a burst: its memory is given back */
 
 /* Links and sessions (page 3). */
 #define WEIR_HEARTBEAT_MS 1000u
