@@ -214,6 +214,27 @@ direction_parse (const char *text, enum weir_direction *out)
     return WEIR_INVALID_ARGUMENT;
 }
 
+static const char *const priorities[] = { "high", "normal", "low" };
+#define PRIORITIES (sizeof priorities / sizeof *priorities)
+
+const char *
+priority_name (uint8_t priority)
+{
+    return priorities[priority < PRIORITIES ? priority : 1];
+}
+
+enum weir_status
+priority_parse (const char *text, uint8_t *out)
+{
+    for (uint8_t i = 0; i < PRIORITIES; i++) {
+        if (strcmp (priorities[i], text) == 0) {
+            *out = i;
+            return WEIR_OK;
+        }
+    }
+    return WEIR_INVALID_ARGUMENT;
+}
+
 /* ---- cards and errors ---- */
 
 bool

@@ -5,7 +5,8 @@
  * state), devices.c (who we know), members.c (databases, sharing, admission), links.c (dialling),
  * sessions.c (handshake, cards), joins.c (tickets), syncing.c (the synchronizer's events and
  * actions), wire.c (its words as protobuf), known.c (what a peer is known to hold, lag), and the
- * clients' verbs in verbs_peer.c, verbs_sync.c. Nothing here is for other actors. */
+ * clients' verbs in verbs_peer.c, verbs_transport.c, verbs_sync.c, verbs_relate.c. Nothing here is
+ * for other actors. */
 
 #include "actors/peers/card.h"
 #include "actors/runtime/actor.h"
@@ -219,6 +220,8 @@ void relation_free (struct relation *r);
 bool device_take_card (struct peers *p, struct device *d, struct peers_card **card_p);
 void device_error (struct device *d, enum weir_status status, const char *why);
 const char *direction_name (enum weir_direction direction);
+const char *priority_name (uint8_t priority);
+WEIR_MUST enum weir_status priority_parse (const char *text, uint8_t *out);
 WEIR_MUST enum weir_status direction_parse (const char *text, enum weir_direction *out);
 
 /* ---- members.c ---- */
@@ -357,6 +360,11 @@ Weir__Pair *verb_pair (struct peers *p, struct relation *r, struct weir_arena *a
 /* Answers unless it is too large for one message: then it says so. */
 void verb_answer (struct peers *p, const struct weir_envelope *request,
                   const ProtobufCMessage *meta);
+/* Fails the request when peers has not read yet what it knew. */
+bool verb_not_ready (struct peers *p, const struct weir_message *message);
+/* Answers once all rows are on disk; with the device, when there is one to tell. */
+void verb_answer_flushed (struct peers *p, const struct weir_envelope *request,
+                          const struct weir_id *device);
 void verb_answer_self (struct peers *p, const struct weir_envelope *request);
 void verb_waits_look (struct peers *p);
 void verb_waits_free (struct peers *p);

@@ -24,8 +24,8 @@ verb_answer (struct peers *p, const struct weir_envelope *request, const Protobu
     weir_actor_answer (p->actor, request, meta, weir_bytes (NULL, 0), false);
 }
 
-static bool
-not_ready (struct peers *p, const struct weir_message *message)
+bool
+verb_not_ready (struct peers *p, const struct weir_message *message)
 {
     if (!p->ready) {
         struct weir_error e = { 0 };
@@ -62,8 +62,9 @@ flushed (void *state, struct weir_actor *actor, void *context, enum weir_status 
     free (later);
 }
 
-static void
-answer_flushed (struct peers *p, const struct weir_envelope *request, const struct weir_id *device)
+void
+verb_answer_flushed (struct peers *p, const struct weir_envelope *request,
+                     const struct weir_id *device)
 {
     struct later *later = weir_alloc (sizeof *later);
     later->request = *request;
@@ -262,7 +263,7 @@ verb_peer_list (void *state, struct weir_actor *actor, const struct weir_message
     struct device *only = NULL;
     struct weir_bytes key;
     void *value = NULL;
-    if (not_ready (p, message)) {
+    if (verb_not_ready (p, message)) {
         return;
     }
     if (ask->has_peer && ask->peer.len > 0) {
@@ -338,7 +339,7 @@ void
 verb_peer_self (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     (void) actor;
-    if (!not_ready (state, message)) {
+    if (!verb_not_ready (state, message)) {
         verb_answer_self (state, &message->envelope);
     }
 }
@@ -347,7 +348,7 @@ void
 verb_rotate_link (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct peers *p = state;
-    if (not_ready (p, message)) {
+    if (verb_not_ready (p, message)) {
         return;
     }
     if (p->rotate_asked) {
@@ -370,7 +371,7 @@ verb_peer_add (void *state, struct weir_actor *actor, const struct weir_message 
     char text[WEIR_ADDRESS_BYTES_MAX + 2 * WEIR_ID_TEXT + 32];
     struct peers_address address;
     struct weir_error e = { 0 };
-    if (not_ready (p, message)) {
+    if (verb_not_ready (p, message)) {
         return;
     }
     enum weir_status status =
@@ -392,7 +393,7 @@ verb_peer_add (void *state, struct weir_actor *actor, const struct weir_message 
     d->due_ms = 0;
     d->attempts = 0;
     members_apply (p);
-    answer_flushed (p, &message->envelope, &d->id);
+    verb_answer_flushed (p, &message->envelope, &d->id);
 }
 
 static struct device *
@@ -400,7 +401,7 @@ named (struct peers *p, const struct weir_message *message, bool has, ProtobufCB
 {
     struct weir_error e = { 0 };
     struct device *d = NULL;
-    if (not_ready (p, message)) {
+    if (verb_not_ready (p, message)) {
         return NULL;
     }
     enum weir_status status = device_resolve (p, has, text, &d, &e);
@@ -439,7 +440,7 @@ verb_peer_remove (void *state, struct weir_actor *actor, const struct weir_messa
     }
     device_drop (p, d);
     members_apply (p);
-    answer_flushed (p, &message->envelope, NULL);
+    verb_answer_flushed (p, &message->envelope, NULL);
 }
 
 void
@@ -459,7 +460,7 @@ verb_peer_block (void *state, struct weir_actor *actor, const struct weir_messag
         link_end (p, d->dial, WEIR_BLOCKED, "the peer was blocked", false);
     }
     members_apply (p);
-    answer_flushed (p, &message->envelope, NULL);
+    verb_answer_flushed (p, &message->envelope, NULL);
 }
 
 /* ---- ping ---- */
@@ -560,145 +561,4 @@ verb_pings_free (struct peers *p)
     while (p->pings != NULL) {
         ping_drop (p, p->pings);
     }
-}
-
-/* ---- transports ---- */
-
-struct transports {
-    struct weir_envelope request;
-    size_t waiting;
-    struct {
-        char name[64];
-        bool told;
-        uint32_t links;
-        uint64_t refused, bad, bytes_in, bytes_out;
-    } items[16];
-    size_t n;
-};
-
-static void
-transports_done (struct peers *p, struct transports *list)
-{
-    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
-    Weir__Transport *items[16];
-    Weir__Transports answer = WEIR__TRANSPORTS__INIT;
-    answer.items = items;
-    for (size_t i = 0; i < p->n_transports; i++) {
-        const struct transport *t = &p->transports[i];
-        Weir__Transport *m = weir_arena_alloc (arena, sizeof *m);
-        weir_assert (m != NULL);
-        *m = (Weir__Transport) WEIR__TRANSPORT__INIT;
-        m->has_name = m->has_kind = m->has_running = true;
-        m->name = weir_field_str (t->name);
-        m->kind = weir_field_str (t->kind);
-        m->running = t->up && !t->stopped;
-        m->addresses = weir_arena_array (arena, t->n_addresses + 1, sizeof *m->addresses);
-        for (size_t k = 0; m->addresses != NULL && k < t->n_addresses; k++) {
-            m->addresses[m->n_addresses++] = weir_field_str (t->addresses[k]);
-        }
-        for (size_t k = 0; k < list->n; k++) {
-            if (list->items[k].told && strcmp (list->items[k].name, t->name) == 0) {
-                m->has_links = m->has_refused = m->has_bad = true;
-                m->has_bytes_in = m->has_bytes_out = true;
-                m->links = list->items[k].links;
-                m->refused = list->items[k].refused;
-                m->bad = list->items[k].bad + t->ignored;
-                m->bytes_in = list->items[k].bytes_in;
-                m->bytes_out = list->items[k].bytes_out;
-            }
-        }
-        items[answer.n_items++] = m;
-    }
-    verb_answer (p, &list->request, &answer.base);
-    weir_arena_destroy (&arena);
-    free (list);
-}
-
-struct status_ask {
-    struct transports *list;
-    size_t i;
-};
-
-static void
-status_told (void *state, struct weir_actor *actor, void *context, enum weir_status status,
-             const struct weir_error *problem, const struct weir_message *answer)
-{
-    struct status_ask *ask = context;
-    struct transports *list = ask->list;
-    (void) actor;
-    (void) problem;
-    if (status == WEIR_OK && answer != NULL && answer->meta != NULL) {
-        const Weir__TransportStatus *m = (const Weir__TransportStatus *) answer->meta;
-        list->items[ask->i].told = true;
-        for (size_t i = 0; i < m->n_links; i++) {
-            list->items[ask->i].links += m->links[i]->up ? 1u : 0u;
-        }
-        list->items[ask->i].refused = m->refused;
-        list->items[ask->i].bad = m->bad;
-        list->items[ask->i].bytes_in = m->bytes_in;
-        list->items[ask->i].bytes_out = m->bytes_out;
-    }
-    free (ask);
-    if (--list->waiting == 0) {
-        transports_done (state, list);
-    }
-}
-
-void
-verb_transport_list (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct peers *p = state;
-    if (not_ready (p, message)) {
-        return;
-    }
-    struct transports *list = weir_alloc (sizeof *list);
-    list->request = message->envelope;
-    list->waiting = 1;
-    for (size_t i = 0; i < p->n_transports; i++) {
-        const struct transport *t = &p->transports[i];
-        if (t->up) {
-            struct status_ask *ask = weir_alloc (sizeof *ask);
-            ask->list = list;
-            ask->i = list->n;
-            memcpy (list->items[list->n++].name, t->name, sizeof t->name);
-            list->waiting++;
-            (void) weir_actor_ask (actor, WEIR_KIND_LINK_STATUS, &t->mailbox, NULL,
-                                   weir_bytes (NULL, 0), 1000, status_told, ask);
-        }
-    }
-    if (--list->waiting == 0) {
-        transports_done (p, list);
-    }
-}
-
-void
-verb_transport_set (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct peers *p = state;
-    const Weir__TransportSet *ask = (const Weir__TransportSet *) message->meta;
-    char name[sizeof p->transports[0].name];
-    if (not_ready (p, message)) {
-        return;
-    }
-    if (weir_field_get_text (name, sizeof name - 1, ask->has_name, ask->name) != WEIR_OK) {
-        name[0] = '\0';
-    }
-    for (size_t i = 0; i < p->n_transports; i++) {
-        struct transport *t = &p->transports[i];
-        if (strcmp (t->name, name) == 0) {
-            Weir__TransportSet m = WEIR__TRANSPORT_SET__INIT;
-            m.has_running = true;
-            m.running = ask->running;
-            t->stopped = !ask->running;
-            if (t->up) {
-                (void) weir_actor_send (actor, WEIR_KIND_TRANSPORT_RUN, &t->mailbox, &m.base,
-                                        weir_bytes (NULL, 0));
-            }
-            weir_actor_answer (actor, &message->envelope, NULL, weir_bytes (NULL, 0), false);
-            return;
-        }
-    }
-    struct weir_error e = { 0 };
-    weir_error_set (&e, WEIR_NOT_FOUND, "weir transport ls", "there is no transport %s", name);
-    weir_actor_fail (actor, &message->envelope, WEIR_NOT_FOUND, &e);
 }

@@ -18,17 +18,6 @@ static const char *const phases[] = {
     [WEIR_SYNC_BACKING_OFF] = "backing_off",
 };
 
-static const char *const priorities[] = { "high", "normal", "low" };
-
-static bool
-refuse_early (struct peers *p, const struct weir_message *message)
-{
-    if (!p->ready) {
-        weir_actor_fail (p->actor, &message->envelope, WEIR_UNAVAILABLE, NULL);
-    }
-    return !p->ready;
-}
-
 /* ---- a pair, for people ---- */
 
 static enum weir_status
@@ -88,7 +77,7 @@ verb_pair (struct peers *p, struct relation *r, struct weir_arena *arena)
     m->has_direction = m->has_phase = m->has_priority = m->has_rate = true;
     m->direction = weir_field_str (direction_name (r->direction));
     m->phase = weir_field_str (phases[found ? s.phase : WEIR_SYNC_ABSENT]);
-    m->priority = weir_field_str (priorities[r->priority <= 2 ? r->priority : 1]);
+    m->priority = weir_field_str (priority_name (r->priority));
     m->rate = r->rate;
     m->has_in_step = m->has_acked_entries = m->has_reason = m->has_reason_text = true;
     m->in_step = found && s.phase == WEIR_SYNC_EQUAL;
@@ -275,7 +264,7 @@ verb_sync_status (void *state, struct weir_actor *actor, const struct weir_messa
     struct scope scope;
     size_t n = 0;
     (void) actor;
-    if (refuse_early (p, message)
+    if (verb_not_ready (p, message)
         || !read_scope (p, message, ask->has_db, ask->db, ask->has_peer, ask->peer, &scope)) {
         return;
     }
@@ -307,7 +296,7 @@ verb_sync_now (void *state, struct weir_actor *actor, const struct weir_message 
     struct peers *p = state;
     const Weir__SyncAsk *ask = (const Weir__SyncAsk *) message->meta;
     struct scope scope;
-    if (refuse_early (p, message)
+    if (verb_not_ready (p, message)
         || !read_scope (p, message, ask->has_db, ask->db, ask->has_peer, ask->peer, &scope)) {
         return;
     }
@@ -532,7 +521,7 @@ verb_sync_wait (void *state, struct weir_actor *actor, const struct weir_message
     struct peers *p = state;
     const Weir__SyncWait *ask = (const Weir__SyncWait *) message->meta;
     struct scope scope;
-    if (refuse_early (p, message)
+    if (verb_not_ready (p, message)
         || !read_scope (p, message, ask->has_db, ask->db, ask->has_peer, ask->peer, &scope)) {
         return;
     }
@@ -552,150 +541,4 @@ verb_sync_wait (void *state, struct weir_actor *actor, const struct weir_message
         dial_absent (p, &scope);
     }
     p->look_at_waits = true;
-}
-
-/* ---- relationships ---- */
-
-struct later {
-    struct weir_envelope request;
-};
-
-static void
-flushed (void *state, struct weir_actor *actor, void *context, enum weir_status status,
-         const struct weir_error *problem, const struct weir_message *answer)
-{
-    struct later *later = context;
-    (void) state;
-    (void) answer;
-    if (status != WEIR_OK) {
-        weir_actor_fail (actor, &later->request, status, problem);
-    } else {
-        weir_actor_answer (actor, &later->request, NULL, weir_bytes (NULL, 0), false);
-    }
-    free (later);
-}
-
-static void
-answer_flushed (struct peers *p, const struct weir_envelope *request)
-{
-    struct later *later = weir_alloc (sizeof *later);
-    later->request = *request;
-    rows_flush (p, flushed, later);
-}
-
-/* The two of a relationship; and what is already there. Fails the request itself. */
-static struct device *
-read_pair (struct peers *p, const struct weir_message *message, const Weir__Relationship *ask,
-           struct weir_id *db)
-{
-    struct weir_error e = { 0 };
-    struct database *database = NULL;
-    struct device *d = NULL;
-    if (refuse_early (p, message)) {
-        return NULL;
-    }
-    enum weir_status status = database_resolve (p, ask->has_db, ask->db, &database, &e);
-    if (status == WEIR_OK) {
-        status = device_resolve (p, ask->has_peer, ask->peer, &d, &e);
-    }
-    if (status == WEIR_OK && ask->must_exist) {
-        struct relation *r = relation_find (d, &database->id);
-        if (r == NULL || r->direction == 0) {
-            status = weir_error_set (&e, WEIR_NOT_FOUND, "weir sync add DB PEER",
-                                     "%s is not kept in step with that peer", database->name);
-        }
-    }
-    if (status != WEIR_OK) {
-        weir_actor_fail (p->actor, &message->envelope, status, &e);
-        return NULL;
-    }
-    *db = database->id;
-    return d;
-}
-
-static enum weir_status
-read_options (const Weir__Relationship *ask, struct relation *r, struct weir_error *e)
-{
-    char text[32];
-    enum weir_direction direction = r->direction != 0 ? r->direction : WEIR_SYNC_BOTH;
-    uint8_t priority = r->priority;
-    if (ask->has_direction && ask->direction.len > 0
-        && (weir_field_get_text (text, sizeof text - 1, true, ask->direction) != WEIR_OK
-            || direction_parse (text, &direction) != WEIR_OK)) {
-        return weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL, "a direction is push, pull or both");
-    }
-    if (ask->has_priority && ask->priority.len > 0) {
-        if (weir_field_get_text (text, sizeof text - 1, true, ask->priority) != WEIR_OK) {
-            text[0] = '\0';
-        }
-        for (priority = 0; priority < 3 && strcmp (priorities[priority], text) != 0;) {
-            priority++;
-        }
-        if (priority == 3) {
-            return weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
-                                   "a priority is high, normal or low");
-        }
-    }
-    r->direction = direction;
-    r->priority = priority;
-    r->rate = ask->has_rate ? ask->rate : r->rate;
-    return WEIR_OK;
-}
-
-void
-verb_sync_relate (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct peers *p = state;
-    const Weir__Relationship *ask = (const Weir__Relationship *) message->meta;
-    struct weir_error e = { 0 };
-    struct weir_id db;
-    struct device *d = read_pair (p, message, ask, &db);
-    if (d == NULL) {
-        return;
-    }
-    struct relation *r = relation_find (d, &db);
-    struct relation trial = { .direction = 0, .priority = 1 };
-    trial = r != NULL ? *r : trial;
-    trial.device = d;
-    trial.db = db;
-    enum weir_status status = WEIR_OK;
-    if (!relation_valid (p, &trial)) {
-        status = weir_error_set (&e, WEIR_NOT_MEMBER, "weir db share DB, and join there",
-                                 "that peer is not a member of the database");
-    }
-    if (status == WEIR_OK) {
-        status = read_options (ask, &trial, &e);
-    }
-    if (status != WEIR_OK) {
-        weir_actor_fail (actor, &message->envelope, status, &e);
-        return;
-    }
-    r = relation_need (d, &db);
-    r->direction = trial.direction;
-    r->priority = trial.priority;
-    r->rate = trial.rate;
-    r->dirty = true;
-    d->due_ms = 0;
-    members_apply (p);
-    answer_flushed (p, &message->envelope);
-}
-
-void
-verb_sync_unrelate (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct peers *p = state;
-    const Weir__Relationship *ask = (const Weir__Relationship *) message->meta;
-    struct weir_id db;
-    struct device *d = read_pair (p, message, ask, &db);
-    (void) actor;
-    if (d == NULL) {
-        return;
-    }
-    struct relation *r = relation_find (d, &db);
-    if (r != NULL) {
-        r->direction = 0; /* kept as a row, so that the other's asking does not bring it back */
-        r->dirty = true;
-        members_apply (p);
-    }
-    answer_flushed (p, &message->envelope);
 }

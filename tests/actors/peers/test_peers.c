@@ -876,7 +876,6 @@ verbs (void **state)
     Weir__PeerName name = WEIR__PEER_NAME__INIT;
     Weir__PeerAdd add = WEIR__PEER_ADD__INIT;
     Weir__SyncAsk sync = WEIR__SYNC_ASK__INIT;
-    Weir__TransportSet set = WEIR__TRANSPORT_SET__INIT;
     (void) state;
     meet (&w);
     struct weir_id other = world_device (&w, 1);
@@ -918,6 +917,23 @@ verbs (void **state)
     s = side_call (&w, 0, WEIR_KIND_PEER_ADD, &add.base);
     assert_int_equal (s->status, WEIR_BAD_ADDRESS);
     fake_sent_free (s);
+    name.peer = weir_field_str (prefix);
+    s = side_call (&w, 0, WEIR_KIND_PEER_REMOVE, &name.base);
+    assert_int_equal (s->status, WEIR_OK);
+    fake_sent_free (s);
+    world_settle (&w);
+    assert_false (is_connected (&w, 0));
+    world_fini (&w);
+}
+
+static void
+verbs_of_transports (void **state)
+{
+    struct world w;
+    struct fake_sent *s = NULL;
+    Weir__TransportSet set = WEIR__TRANSPORT_SET__INIT;
+    (void) state;
+    meet (&w);
     set.has_name = set.has_running = true;
     set.name = weir_field_str ("transport-1");
     s = side_call (&w, 0, WEIR_KIND_TRANSPORT_SET, &set.base);
@@ -939,12 +955,6 @@ verbs (void **state)
     assert_int_equal (list->items[0]->refused, 4);
     assert_false (list->items[0]->running);
     fake_sent_free (s);
-    name.peer = weir_field_str (prefix);
-    s = side_call (&w, 0, WEIR_KIND_PEER_REMOVE, &name.base);
-    assert_int_equal (s->status, WEIR_OK);
-    fake_sent_free (s);
-    world_settle (&w);
-    assert_false (is_connected (&w, 0));
     world_fini (&w);
 }
 
@@ -1075,6 +1085,7 @@ main (void)
         cmocka_unit_test (waiting_tells_the_truth),
         cmocka_unit_test (lag_when_away),
         cmocka_unit_test (verbs),
+        cmocka_unit_test (verbs_of_transports),
         cmocka_unit_test (added_by_hand),
         cmocka_unit_test (store_and_transport_restart),
         cmocka_unit_test (outage),

@@ -98,8 +98,7 @@ dial (struct weir_actor *a, uint64_t link, const char *address, const struct wei
 }
 
 static void
-expect_down (struct weir_actor *a, struct weir_actor *other, uint64_t link,
-             enum weir_status status)
+expect_down (struct weir_actor *a, struct weir_actor *other, uint64_t link, enum weir_status status)
 {
     struct fake_sent *s = NULL;
     uint64_t until = fake_real_ms () + FAKE_PATIENCE_MS;
@@ -216,8 +215,7 @@ carries_both_ways (void **state)
     f.offset = 12345;
     f.session = 4;
     f.digest = weir_field_id (&sk.public_key);
-    fake_deliver (server, WEIR_KIND_FRAME_OUT, &store, 0, &f.base,
-                  weir_bytes (body, sizeof body));
+    fake_deliver (server, WEIR_KIND_FRAME_OUT, &store, 0, &f.base, weir_bytes (body, sizeof body));
     struct fake_sent *s = await (client, server, WEIR_KIND_FRAME_IN);
     const Weir__Frame *got = (const Weir__Frame *) s->decoded;
     assert_int_equal (got->link, 7);
@@ -325,8 +323,8 @@ bad_dials (void **state)
 {
     struct weir_link_key ck, other;
     char none[300];
-    static const char *const addresses[]
-        = { "inproc://zeromq.zap.01", "ipc:///tmp/x", "tcp://", "" };
+    static const char *const addresses[] = { "inproc://zeromq.zap.01", "ipc:///tmp/x", "tcp://",
+                                             "" };
     (void) state;
     weir_link_key_make (&ck);
     weir_link_key_make (&other);
@@ -566,8 +564,8 @@ hostile_messages (void **state)
         expect_down (server, NULL, 0, rows[i].status);
         fake_expect_none (server, WEIR_KIND_FRAME_IN);
         fake_expect_none (server, WEIR_KIND_ACK_IN);
-        assert_int_equal (
-            t->bad, bad + (rows[i].status == WEIR_NOT_REACHABLE_OR_NOT_ADMITTED ? 0u : 1u));
+        assert_int_equal (t->bad,
+                          bad + (rows[i].status == WEIR_NOT_REACHABLE_OR_NOT_ADMITTED ? 0u : 1u));
         attack_end (&x);
     }
     assert_int_equal (t->unknown, sizeof rows / sizeof *rows);
@@ -686,12 +684,18 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (carries_both_ways),   cmocka_unit_test (last_words_arrive),
-        cmocka_unit_test (strangers),           cmocka_unit_test (bad_dials),
-        cmocka_unit_test (revoked),             cmocka_unit_test (peers_restart),
-        cmocka_unit_test (stopped_and_started), cmocka_unit_test (rotated),
-        cmocka_unit_test (hostile_messages),    cmocka_unit_test (chosen_routing_id),
-        cmocka_unit_test (plain_client),        cmocka_unit_test (peers_is_full),
+        cmocka_unit_test (carries_both_ways),
+        cmocka_unit_test (last_words_arrive),
+        cmocka_unit_test (strangers),
+        cmocka_unit_test (bad_dials),
+        cmocka_unit_test (revoked),
+        cmocka_unit_test (peers_restart),
+        cmocka_unit_test (stopped_and_started),
+        cmocka_unit_test (rotated),
+        cmocka_unit_test (hostile_messages),
+        cmocka_unit_test (chosen_routing_id),
+        cmocka_unit_test (plain_client),
+        cmocka_unit_test (peers_is_full),
         cmocka_unit_test (lease_is_asked_again),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
