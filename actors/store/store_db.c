@@ -8,6 +8,9 @@
 #define FORKS_SHOWN 16u
 #define HEADS_SHOWN 64u
 #define LATE_SHOWN 64u
+/* A page of a list: what it may take in memory is more than what it takes packed. */
+#define PAGE_BYTES (WEIR_MESSAGE_META_BYTES_MAX / 3)
+#define PAGE_ITEMS 256u
 
 /* ---- databases ---- */
 
@@ -129,6 +132,11 @@ answer_infos (struct store *s, const struct weir_envelope *request, const struct
         if (only != NULL && weir_repo_info (s->repo, only, &info) != WEIR_OK) {
             break;
         }
+        if (weir_arena_used (arena) > PAGE_BYTES) {
+            weir_actor_answer (s->actor, request, &answer.base, weir_bytes (NULL, 0), true);
+            weir_arena_reset (arena);
+            answer.n_items = 0;
+        }
         Weir__DbInfo *m = info_message (s, arena, &info, only != NULL);
         if (m == NULL) {
             break;
@@ -217,7 +225,6 @@ store_db_members (void *state, struct weir_actor *actor, const struct weir_messa
     struct store *s = state;
     const Weir__DbMembersAsk *ask = (const Weir__DbMembersAsk *) message->meta;
     struct weir_id db;
-    (void) actor;
     if (!store_resolve (s, &message->envelope, ask->has_db, ask->db, &db)) {
         return;
     }
@@ -231,6 +238,11 @@ store_db_members (void *state, struct weir_actor *actor, const struct weir_messa
     }
     answer.items = weir_alloc ((n + 1) * sizeof *answer.items);
     for (size_t i = 0; i < n; i++) {
+        if (answer.n_items == PAGE_ITEMS || weir_arena_used (arena) > PAGE_BYTES) {
+            weir_actor_answer (actor, &message->envelope, &answer.base, weir_bytes (NULL, 0), true);
+            weir_arena_reset (arena);
+            answer.n_items = 0;
+        }
         Weir__Member *m = weir_arena_alloc (arena, sizeof *m);
         if (m == NULL) {
             break;

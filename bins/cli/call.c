@@ -12,9 +12,10 @@ now_ms (void)
     return (uint64_t) t.tv_sec * 1000u + (uint64_t) t.tv_nsec / 1000000u;
 }
 
-int
-cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
-          struct cli_reply *reply)
+/* `each` (may be NULL) sees every answer's meta, the last one's too. */
+static int
+call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
+      struct cli_reply *reply, cli_part_fn *each, void *context)
 {
     struct weir_error e = { 0 };
     uint64_t request = 0;
@@ -37,6 +38,9 @@ cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct wei
         status = reply->answer.status;
         e = status != WEIR_OK ? reply->answer.problem : e;
         weir_buf_put_bytes (&reply->body, reply->answer.body);
+        if (status == WEIR_OK && each != NULL && reply->answer.meta != NULL) {
+            each (context, reply->answer.meta);
+        }
         more = status == WEIR_OK && reply->answer.more;
         if (more) {
             weir_client_answer_fini (&reply->answer);
@@ -48,6 +52,25 @@ cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct wei
     e.status = status;
     cli_reply_fini (reply);
     return cli_fail (c, &e);
+}
+
+int
+cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
+          struct cli_reply *reply)
+{
+    return call (c, kind, meta, body, reply, NULL, NULL);
+}
+
+int
+cli_call_parts (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, cli_part_fn *each,
+                void *context)
+{
+    struct cli_reply reply;
+    int code = call (c, kind, meta, weir_bytes (NULL, 0), &reply, each, context);
+    if (code == 0) {
+        cli_reply_fini (&reply);
+    }
+    return code;
 }
 
 void

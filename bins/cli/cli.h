@@ -89,6 +89,10 @@ struct cli_reply {
 };
 int cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
               struct cli_reply *reply);
+/* For lists that come in several answers: `each` sees the meta of every one. */
+typedef void (cli_part_fn) (void *context, const ProtobufCMessage *meta);
+int cli_call_parts (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, cli_part_fn *each,
+                    void *context);
 void cli_reply_fini (struct cli_reply *reply);
 
 /* ---- peer.c ---- */

@@ -83,42 +83,46 @@ info_json (const Weir__DbInfo *m)
     return out;
 }
 
-int
-cli_db_ls (struct cli *c)
+struct rows {
+    struct cli *c;
+    json_t *list;
+};
+
+static void
+add_infos (void *context, const ProtobufCMessage *meta)
 {
-    struct cli_reply reply;
-    int code = cli_call (c, WEIR_KIND_DB_LIST, NULL, weir_bytes (NULL, 0), &reply);
-    if (code != 0) {
-        return code;
-    }
-    const Weir__DbInfos *m = (const Weir__DbInfos *) reply.answer.meta;
-    json_t *list = json_array ();
-    if (!c->json && m->n_items > 0) {
+    struct rows *rows = context;
+    const Weir__DbInfos *m = (const Weir__DbInfos *) meta;
+    if (!rows->c->json && m->n_items > 0 && json_array_size (rows->list) == 0) {
         printf ("%-20s %-6s %10s %10s %8s  %s\n", "NAME", "RIGHT", "ENTRIES", "BYTES", "PENDING",
                 "ID");
     }
     for (size_t i = 0; i < m->n_items; i++) {
         json_t *info = info_json (m->items[i]);
-        if (c->json) {
-            json_array_append (list, info);
-        } else {
+        if (!rows->c->json) {
             char bytes[32];
-            bool joining = m->items[i]->joining;
             printf ("%-20s %-6s %10llu %10s %8llu  %s%s\n",
                     json_string_value (json_object_get (info, "name")),
                     right_name (m->items[i]->right), (unsigned long long) m->items[i]->entries,
                     cli_bytes_text (m->items[i]->bytes, bytes),
                     (unsigned long long) m->items[i]->pending,
-                    json_string_value (json_object_get (info, "id")), joining ? "  (joining)" : "");
+                    json_string_value (json_object_get (info, "id")),
+                    m->items[i]->joining ? "  (joining)" : "");
         }
-        json_decref (info);
+        json_array_append_new (rows->list, info);
     }
-    if (c->json) {
-        cli_json (json_pack ("{s:O}", "databases", list));
+}
+
+int
+cli_db_ls (struct cli *c)
+{
+    struct rows rows = { .c = c, .list = json_array () };
+    int code = cli_call_parts (c, WEIR_KIND_DB_LIST, NULL, add_infos, &rows);
+    if (code == 0 && c->json) {
+        cli_json (json_pack ("{s:O}", "databases", rows.list));
     }
-    json_decref (list);
-    cli_reply_fini (&reply);
-    return 0;
+    json_decref (rows.list);
+    return code;
 }
 
 int
@@ -330,19 +334,11 @@ late_json (const Weir__Member *m)
     return list;
 }
 
-int
-cli_db_members (struct cli *c)
+static void
+add_members (void *context, const ProtobufCMessage *meta)
 {
-    Weir__DbMembersAsk ask = WEIR__DB_MEMBERS_ASK__INIT;
-    struct cli_reply reply;
-    ask.has_db = true;
-    ask.db = weir_field_str (c->args[0]);
-    int code = cli_call (c, WEIR_KIND_DB_MEMBERS, &ask.base, weir_bytes (NULL, 0), &reply);
-    if (code != 0) {
-        return code;
-    }
-    const Weir__DbMembers *m = (const Weir__DbMembers *) reply.answer.meta;
-    json_t *list = json_array ();
+    struct rows *rows = context;
+    const Weir__DbMembers *m = (const Weir__DbMembers *) meta;
     for (size_t i = 0; i < m->n_items; i++) {
         const Weir__Member *x = m->items[i];
         json_t *row = json_pack (
@@ -350,27 +346,36 @@ cli_db_members (struct cli *c)
             "name", cli_text (x->has_name, x->name), "right", right_name (x->right), "rank",
             (int) x->rank, "by", cli_id (x->has_by, x->by), "entry",
             cli_id (x->has_entry, x->entry), "own", (int) x->own, "late", late_json (x));
-        if (!c->json) {
+        if (!rows->c->json) {
             printf ("%-7s rank %-3u %-20s %s%s\n",
                     x->right == 0 ? "removed" : right_name (x->right), x->rank,
                     json_string_value (json_object_get (row, "name")),
                     json_string_value (json_object_get (row, "device")),
                     x->own ? "  (this device)" : "");
-            for (size_t k = 0; cli_option (c, "since") != NULL && k < x->n_late; k++) {
+            for (size_t k = 0; cli_option (rows->c, "since") != NULL && k < x->n_late; k++) {
                 printf ("        late: lane %016llx, entries %llu to %llu\n",
                         (unsigned long long) x->late[k]->lane,
                         (unsigned long long) x->late[k]->from_seq,
                         (unsigned long long) x->late[k]->to_seq - 1);
             }
         }
-        json_array_append_new (list, row);
+        json_array_append_new (rows->list, row);
     }
-    if (c->json) {
-        cli_json (json_pack ("{s:O}", "members", list));
+}
+
+int
+cli_db_members (struct cli *c)
+{
+    Weir__DbMembersAsk ask = WEIR__DB_MEMBERS_ASK__INIT;
+    struct rows rows = { .c = c, .list = json_array () };
+    ask.has_db = true;
+    ask.db = weir_field_str (c->args[0]);
+    int code = cli_call_parts (c, WEIR_KIND_DB_MEMBERS, &ask.base, add_members, &rows);
+    if (code == 0 && c->json) {
+        cli_json (json_pack ("{s:O}", "members", rows.list));
     }
-    json_decref (list);
-    cli_reply_fini (&reply);
-    return 0;
+    json_decref (rows.list);
+    return code;
 }
 
 static int

@@ -504,6 +504,60 @@ test_databases_and_members (void **state)
     free (f);
 }
 
+/* Lists come in pages that fit a message, whole however long they are. */
+static void
+test_long_lists (void **state)
+{
+    (void) state;
+    struct fake *f = calloc (1, sizeof *f);
+    fake_init (f, 13);
+    struct weir_id db = fake_create (f, "notes");
+    struct weir_member_change *changes = calloc (WEIR_SETTINGS_CHANGES_MAX, sizeof *changes);
+    for (size_t i = 0; i < 2000; i += WEIR_SETTINGS_CHANGES_MAX) {
+        struct weir_id entry;
+        for (size_t k = 0; k < WEIR_SETTINGS_CHANGES_MAX; k++) {
+            memset (&changes[k], 0, sizeof changes[k]);
+            changes[k].device.b[0] = 1;
+            changes[k].device.b[1] = (uint8_t) (i / WEIR_SETTINGS_CHANGES_MAX);
+            changes[k].device.b[2] = (uint8_t) k;
+            changes[k].right = WEIR_RIGHT_READ;
+            memset (changes[k].name, 'n', WEIR_NAME_BYTES_MAX);
+        }
+        assert_int_equal (weir_repo_change_members (f->store->repo, &db, changes,
+                                                    WEIR_SETTINGS_CHANGES_MAX, f->wall_ms, &entry,
+                                                    NULL),
+                          WEIR_OK);
+    }
+    for (size_t i = 0; i < 1500; i++) {
+        char name[WEIR_NAME_BYTES_MAX + 1];
+        struct weir_id id;
+        snprintf (name, sizeof name, "%0100zu", i);
+        assert_int_equal (weir_repo_create (f->store->repo, name, f->wall_ms, &id, NULL), WEIR_OK);
+    }
+    Weir__DbMembersAsk ask = WEIR__DB_MEMBERS_ASK__INIT;
+    ask.has_db = true;
+    ask.db = weir_field_str ("notes");
+    uint64_t requests[2] = { fake_ask (f, WEIR_KIND_DB_MEMBERS, &ask.base, NONE),
+                             fake_ask (f, WEIR_KIND_DB_LIST, NULL, NONE) };
+    size_t n[2] = { 0 };
+    for (size_t i = 0; i < f->n_sent; i++) {
+        for (size_t k = 0; k < 2; k++) {
+            if (f->sent[i].is_answer && f->sent[i].request == requests[k]) {
+                const ProtobufCMessage *m = fake_meta (&f->sent[i]);
+                n[k] += k == 0 ? ((const Weir__DbMembers *) m)->n_items
+                               : ((const Weir__DbInfos *) m)->n_items;
+            }
+        }
+    }
+    assert_int_equal (n[0], 1 + 8 * WEIR_SETTINGS_CHANGES_MAX);
+    assert_int_equal (n[1], 1501);
+    assert_true (fake_answers (f, requests[0]) > 1 && fake_answers (f, requests[1]) > 1);
+    assert_false (fake_answer (f, requests[1])->more);
+    free (changes);
+    fake_fini (f);
+    free (f);
+}
+
 /* A full disk refuses what would grow it, and reads go on. */
 static void
 test_disk_full (void **state)
@@ -599,6 +653,7 @@ main (void)
         cmocka_unit_test (test_databases_and_members),
         cmocka_unit_test (test_disk_full),
         cmocka_unit_test (test_state_rows),
+        cmocka_unit_test (test_long_lists),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
