@@ -226,9 +226,9 @@ priority_name (uint8_t priority)
 enum weir_status
 priority_parse (const char *text, uint8_t *out)
 {
-    for (uint8_t i = 0; i < PRIORITIES; i++) {
+    for (size_t i = 0; i < PRIORITIES; i++) {
         if (strcmp (priorities[i], text) == 0) {
-            *out = i;
+            *out = (uint8_t) i;
             return WEIR_OK;
         }
     }
