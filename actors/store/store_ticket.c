@@ -203,7 +203,12 @@ redeem (struct store *s, const struct weir_id *public_key, const struct weir_id 
         return weir_error_set (e, WEIR_TICKET_EXPIRED, NULL, "this node knows no such ticket");
     }
     if (weir_id_equal (&row->owner, device)) {
-        return WEIR_OK;
+        /* What it may by now: an old ticket is no way around a removal. */
+        row->right = (uint8_t) weir_repo_right (s->repo, &row->db, device);
+        return row->right != WEIR_RIGHT_NONE
+                   ? WEIR_OK
+                   : weir_error_set (e, WEIR_REMOVED, "ask for a new ticket: weir db share DB",
+                                     "the device was removed since it used this ticket");
     }
     if (!weir_id_is_zero (&row->owner)) {
         return weir_error_set (e, WEIR_TICKET_USED, NULL, "another device used this ticket");

@@ -63,11 +63,20 @@ same "$(digest hub notes)" "$before" "nothing of a removed device is taken"
 same "$(on ben doc get notes /b/offline --json)" '"written before it was told"' "its own copy"
 
 echo "* removed while connected: told at once"
-join hub dora notes --write
+ticket=$(on hub db share notes --write -q)
+on dora db join "$ticket" >/dev/null
 until_true 10 equal hub notes dora
 on hub db remove notes dora >/dev/null
 until_true 10 has_event dora peer_said_bye
 until_true 10 has_reason dora hub removed
+
+echo "* the ticket it once used lets a removed device in no more"
+before=$(digest hub notes)
+on dora doc set notes /d/late '"after it was told"' >/dev/null 2>&1 || true
+on dora db join "$ticket" --no-wait >/dev/null
+refused_as_removed () { on "$1" events --json | grep '"join_refused"' | grep -q '"removed"'; }
+until_true 10 refused_as_removed dora
+same "$(digest hub notes)" "$before" "nothing of a removed device is taken"
 
 echo "* a back-dated grant by a removed admin is void, also where it was believed first"
 stop anna
