@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "actors/store/state.h"
+#include "store/dag/run_scan.h"
 
 #define RIGHTS_BYTES_MAX (WEIR_MESSAGE_META_BYTES_MAX / 2)
 #define NOVEL_ROWS_PER_SLICE 256u
@@ -292,6 +293,25 @@ store_compare (void *state, struct weir_actor *actor, const struct weir_message 
     weir_arena_destroy (&arena);
 }
 
+/* When the first entry of a range was made, by the clock of who made it; 0: not recorded, or not
+ * on disk yet. */
+static uint64_t
+first_clock_ms (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+                const struct weir_range *range)
+{
+    struct weir_buf bytes = { 0 };
+    struct weir_run run;
+    uint64_t next_seq = 0;
+    uint64_t clock_ms = 0;
+    weir_arena_reset (arena);
+    if (weir_repo_read (s->repo, db, range, range->from_seq, 1, &bytes, &next_seq) == WEIR_OK
+        && weir_run_scan (&run, arena, weir_buf_bytes (&bytes)) == WEIR_OK && run.count > 0) {
+        clock_ms = run.entries[0].clock_ms;
+    }
+    weir_buf_fini (&bytes);
+    return clock_ms;
+}
+
 /* How far a peer that is known to hold `known` is behind: the real difference of sets, and the
  * age of the oldest entry it lacks (by our clock's record in it; 0 when none was recorded). */
 void
@@ -317,12 +337,10 @@ store_lag (void *state, struct weir_actor *actor, const struct weir_message *mes
         uint64_t now = weir_actor_wall_ms (actor);
         answer.has_entries = answer.has_oldest_ms = true;
         for (size_t i = 0; i < lacks.count; i++) {
-            struct weir_entry_facts facts;
+            uint64_t clock_ms = first_clock_ms (s, arena, &db, &lacks.items[i]);
             answer.entries += lacks.items[i].to_seq - lacks.items[i].from_seq;
-            if (weir_repo_entry (s->repo, &db, &lacks.items[i].tip, &facts, NULL) == WEIR_OK
-                && facts.clock_ms > 0 && facts.clock_ms < now
-                && now - facts.clock_ms > answer.oldest_ms) {
-                answer.oldest_ms = now - facts.clock_ms;
+            if (clock_ms > 0 && clock_ms < now && now - clock_ms > answer.oldest_ms) {
+                answer.oldest_ms = now - clock_ms;
             }
         }
         store_answer (s, &message->envelope, &answer.base);

@@ -504,6 +504,57 @@ test_databases_and_members (void **state)
     free (f);
 }
 
+/* Lag is the difference of sets, and its age that of the oldest entry, not of the newest. */
+static void
+test_lag (void **state)
+{
+    (void) state;
+    struct fake *f = calloc (1, sizeof *f);
+    const struct fake_sent *answer = NULL;
+    fake_init (f, 14);
+    struct weir_id db = fake_create (f, "notes");
+    for (int i = 0; i < 5; i++) {
+        char path[16];
+        snprintf (path, sizeof path, "/m/%d", i);
+        f->wall_ms += 1000;
+        assert_int_equal (fake_set (f, "notes", path, "1"), WEIR_OK);
+    }
+    f->wall_ms += 1000;
+    const struct weir_vector *v = weir_repo_vector (f->store->repo, &db);
+    assert_int_equal (v->count, 1);
+    for (uint64_t known = 0; known <= 6; known += 3) {
+        Weir__Lag ask = WEIR__LAG__INIT;
+        Weir__Row row = WEIR__ROW__INIT;
+        Weir__Row *rows[1] = { &row };
+        struct weir_log_row last;
+        struct weir_id tip = v->rows[0].tip;
+        uint64_t upper = UINT64_MAX;
+        while (known > 0 && weir_repo_log_prev (f->store->repo, upper, &db, &last) == WEIR_OK
+               && last.range.to_seq > known) {
+            upper = last.position;
+        }
+        if (known > 0 && known < 6) {
+            assert_int_equal (weir_repo_log_prev (f->store->repo, upper, &db, &last), WEIR_OK);
+            tip = last.range.tip;
+        }
+        row.has_author = row.has_lane = row.has_count = row.has_tip = true;
+        row.author = weir_field_id (&v->rows[0].chain.author);
+        row.lane = v->rows[0].chain.lane;
+        row.count = known;
+        row.tip = weir_field_id (&tip);
+        ask.has_db = true;
+        ask.db = weir_field_id (&db);
+        ask.n_known = known > 0 ? 1 : 0;
+        ask.known = rows;
+        assert_int_equal (fake_call (f, WEIR_KIND_LAG, &ask.base, NONE, &answer), WEIR_OK);
+        const Weir__LagAnswer *m = (const Weir__LagAnswer *) fake_meta (answer);
+        assert_int_equal (m->entries, 6 - known);
+        assert_int_equal (m->oldest_ms, known == 6 ? 0 : (6 - known) * 1000);
+    }
+    fake_fini (f);
+    free (f);
+}
+
 /* Lists come in pages that fit a message, whole however long they are. */
 static void
 test_long_lists (void **state)
@@ -654,6 +705,7 @@ main (void)
         cmocka_unit_test (test_disk_full),
         cmocka_unit_test (test_state_rows),
         cmocka_unit_test (test_long_lists),
+        cmocka_unit_test (test_lag),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
