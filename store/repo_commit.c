@@ -295,8 +295,8 @@ weir_repo_change_members (struct weir_repo *self, const struct weir_id *id,
                                (unsigned) WEIR_SETTINGS_CHANGES_MAX);
     }
     const struct weir_id *me = &self->identity->device;
-    bool leaves = count == 1 && changes[0].right == WEIR_RIGHT_NONE
-                  && weir_id_equal (&changes[0].device, me);
+    bool leaves =
+        count == 1 && changes[0].right == WEIR_RIGHT_NONE && weir_id_equal (&changes[0].device, me);
     enum weir_status status = writable (self, id, leaves, &db, e);
     for (size_t i = 0; status == WEIR_OK && i < count; i++) {
         status = weir_members_may_change (db->members, db->view, me, &changes[i], e);

@@ -101,7 +101,8 @@ void weir_members_limits (struct weir_members *self, uint32_t view, uint8_t *ent
 /* Would this change, made by `author` on top of `view`, take effect? WEIR_OK,
  * WEIR_NOT_MEMBER, WEIR_NOT_ALLOWED (not admin, or rank: only a smaller rank lowers or removes
  * a greater one, or oneself; any admin admits and raises; any member leaves), WEIR_NOT_FOUND
- * (removes who is no member), WEIR_INVALID_ARGUMENT (a right or name that cannot be), WEIR_LIMIT (members). */
+ * (removes who is no member), WEIR_INVALID_ARGUMENT (a right or name that cannot be), WEIR_LIMIT
+ * (members). */
 WEIR_MUST enum weir_status weir_members_may_change (struct weir_members *self, uint32_t view,
                                                     const struct weir_id *author,
                                                     const struct weir_member_change *change,

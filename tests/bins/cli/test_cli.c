@@ -1,5 +1,6 @@
-/* Goal: the parser, the numbers people type, what is printed, and the table of verbs: each has help,
- * a sentence, and no argument or option that the table does not name. No node runs. */
+/* Goal: the parser, the numbers people type, what is printed, and the table of verbs: each has
+ * help and a sentence, and takes no argument or option that the table does not name. No node
+ * runs. */
 
 #include <fcntl.h>
 #include <setjmp.h>
