@@ -24,11 +24,11 @@
 struct weir_repo;
 
 struct weir_repo_options {
-    struct weir_kv *kv;                    /* borrowed */
-    struct weir_tips *tips;                /* borrowed */
-    const struct weir_identity *identity;  /* borrowed */
-    uint8_t seed[32];                      /* random: lanes, epochs, genesis bytes */
-    size_t documents_bytes_max;            /* documents kept in memory; 0: 256 MiB */
+    struct weir_kv *kv;                   /* borrowed */
+    struct weir_tips *tips;               /* borrowed */
+    const struct weir_identity *identity; /* borrowed */
+    uint8_t seed[32];                     /* random: lanes, epochs, genesis bytes */
+    size_t documents_bytes_max;           /* documents kept in memory; 0: 256 MiB */
 };
 
 /* Opens or makes the repository in an empty kv. WEIR_NEWER_LAYOUT, WEIR_CORRUPT,
@@ -46,17 +46,17 @@ uint64_t weir_repo_epoch (const struct weir_repo *self);
 struct weir_db_info {
     struct weir_id id;
     char name[WEIR_NAME_BYTES_MAX + 1];
-    enum weir_right right;  /* this device's, by the current heads */
+    enum weir_right right; /* this device's, by the current heads */
     uint64_t entries;
-    uint64_t bytes;         /* of runs */
+    uint64_t bytes; /* of runs */
     uint64_t pending_runs;
     uint64_t refused_runs;
     uint64_t inert_entries;
     size_t n_heads;
-    size_t n_chains;        /* rows of the vector */
+    size_t n_chains; /* rows of the vector */
     bool needs_upgrade;
-    bool joining;           /* expected by a ticket; genesis not here yet */
-    uint64_t position;      /* in the arrival log, of the last change */
+    bool joining;      /* expected by a ticket; genesis not here yet */
+    uint64_t position; /* in the arrival log, of the last change */
 };
 
 /* Makes a database: genesis with this device as admin of rank 0. Durable after flush + sync. */
@@ -231,6 +231,10 @@ struct weir_fork {
 };
 WEIR_MUST enum weir_status weir_repo_fork (struct weir_repo *self, const struct weir_id *db,
                                            size_t i, struct weir_fork *fork);
+/* The i-th settings entry that is stored and has no effect in the version of the current heads
+ * (a back-dated grant); false past the end. */
+bool weir_repo_void (struct weir_repo *self, const struct weir_id *db, size_t i,
+                     struct weir_id *entry);
 /* Data entries of a removed device that the removals (by current heads) had not seen. */
 WEIR_MUST enum weir_status weir_repo_late (struct weir_repo *self, const struct weir_id *db,
                                            const struct weir_id *device,

@@ -75,6 +75,22 @@ weir_repo_members (struct weir_repo *self, const struct weir_id *id, size_t *cou
     return weir_members_list (db->members, db->view, count);
 }
 
+bool
+weir_repo_void (struct weir_repo *self, const struct weir_id *id, size_t i, struct weir_id *entry)
+{
+    struct weir_repo_db *db = NULL;
+    if (weir_repo_db_get (self, id, &db) != WEIR_OK) {
+        return false;
+    }
+    for (uint32_t n = 0; n < db->n_settings; n++) {
+        if (weir_members_is_void (db->members, db->view, n) && i-- == 0) {
+            *entry = db->settings[n].entry;
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t
 weir_repo_members_epoch (const struct weir_repo *self)
 {

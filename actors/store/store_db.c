@@ -8,6 +8,7 @@
 #define FORKS_SHOWN 16u
 #define HEADS_SHOWN 64u
 #define LATE_SHOWN 64u
+#define VOID_SHOWN 64u
 /* A page of a list: what it may take in memory is more than what it takes packed. */
 #define PAGE_BYTES (WEIR_MESSAGE_META_BYTES_MAX / 3)
 #define PAGE_ITEMS 256u
@@ -219,6 +220,23 @@ add_late (struct store *s, struct weir_arena *arena, const struct weir_id *db,
     weir_ranges_fini (&late);
 }
 
+/* What was stored and has no effect: somebody believed it, and should hear that it is so. */
+static void
+add_void (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+          Weir__DbMembers *answer)
+{
+    struct weir_id entry;
+    answer->void_entries = weir_arena_array (arena, VOID_SHOWN, sizeof *answer->void_entries);
+    for (size_t i = 0;
+         answer->void_entries != NULL && i < VOID_SHOWN && weir_repo_void (s->repo, db, i, &entry);
+         i++) {
+        ProtobufCBinaryData *id = &answer->void_entries[i];
+        id->data = weir_arena_copy (arena, weir_id_bytes (&entry));
+        id->len = id->data != NULL ? WEIR_ID_BYTES : 0;
+        answer->n_void_entries++;
+    }
+}
+
 void
 store_db_members (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
@@ -260,6 +278,7 @@ store_db_members (void *state, struct weir_actor *actor, const struct weir_messa
         add_late (s, arena, &db, &members[i], m);
         answer.items[answer.n_items++] = m;
     }
+    add_void (s, arena, &db, &answer);
     store_answer (s, &message->envelope, &answer.base);
     free (answer.items);
     free (members);

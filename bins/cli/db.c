@@ -86,6 +86,7 @@ info_json (const Weir__DbInfo *m)
 struct rows {
     struct cli *c;
     json_t *list;
+    json_t *without; /* members: settings entries that have no effect */
 };
 
 static void
@@ -361,19 +362,27 @@ add_members (void *context, const ProtobufCMessage *meta)
         }
         json_array_append_new (rows->list, row);
     }
+    for (size_t i = 0; i < m->n_void_entries; i++) {
+        json_t *id = cli_id (true, m->void_entries[i]);
+        if (!rows->c->json) {
+            printf ("void    settings entry %s: stored, without effect\n", json_string_value (id));
+        }
+        json_array_append_new (rows->without, id);
+    }
 }
 
 int
 cli_db_members (struct cli *c)
 {
     Weir__DbMembersAsk ask = WEIR__DB_MEMBERS_ASK__INIT;
-    struct rows rows = { .c = c, .list = json_array () };
+    struct rows rows = { .c = c, .list = json_array (), .without = json_array () };
     ask.has_db = true;
     ask.db = weir_field_str (c->args[0]);
     int code = cli_call_parts (c, WEIR_KIND_DB_MEMBERS, &ask.base, add_members, &rows);
     if (code == 0 && c->json) {
-        cli_json (json_pack ("{s:O}", "members", rows.list));
+        cli_json (json_pack ("{s:O, s:O}", "members", rows.list, "void", rows.without));
     }
+    json_decref (rows.without);
     json_decref (rows.list);
     return code;
 }

@@ -94,6 +94,7 @@ start hub
 until_true 10 equal hub notes cleo
 same "$(right hub notes ben)" none "ben is not in again"
 same "$(right cleo notes ben)" none "nor where it was believed"
+on cleo db members notes --json | tr -d '\n ' | grep -q '"void":\["' || fail "cleo is not told"
 
 echo "* one key in two places: the disk was copied with its tips file, and both copies wrote"
 make_node eve

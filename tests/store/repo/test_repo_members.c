@@ -101,7 +101,9 @@ test_back_dated_grant (void **state)
     struct weir_id entry;
     world_init (&w, rights);
     node_grant (&w.n[0], &w.db, &w.n[1], WEIR_RIGHT_NONE);
-    node_grant (&w.n[1], &w.db, &w.n[3], WEIR_RIGHT_WRITE); /* concurrent with it */
+    struct weir_id grant = /* concurrent with it */
+        node_grant (&w.n[1], &w.db, &w.n[3], WEIR_RIGHT_WRITE);
+    assert_false (weir_repo_void (w.n[1].repo, &w.db, 0, &entry)); /* believed there so far */
     node_pull (&w.n[3], &w.n[1], &w.db);
     assert_int_equal (weir_repo_right (w.n[3].repo, &w.db, &w.n[3].key.device), WEIR_RIGHT_WRITE);
     node_set (&w.n[3], &w.db, "/m/a", "by grace of a removed admin");
@@ -111,6 +113,9 @@ test_back_dated_grant (void **state)
                           WEIR_RIGHT_NONE);
         assert_int_equal (weir_repo_right (w.n[i].repo, &w.db, &w.n[3].key.device),
                           WEIR_RIGHT_NONE);
+        assert_true (weir_repo_void (w.n[i].repo, &w.db, 0, &entry)); /* and it is told */
+        assert_true (weir_id_equal (&entry, &grant));
+        assert_false (weir_repo_void (w.n[i].repo, &w.db, 1, &entry));
     }
     assert_true (node_try_set (&w.n[3], &w.db, "/m/b", "no", &entry) != WEIR_OK);
     assert_int_equal (node_try_set (&w.n[1], &w.db, "/m/b", "no", &entry), WEIR_REMOVED);
