@@ -363,12 +363,10 @@ on_list (void *state, struct weir_actor *actor, const struct weir_message *messa
     Weir__RetryItems m = WEIR__RETRY_ITEMS__INIT;
     struct weir_error e = { 0 };
     m.items = weir_arena_array (arena, n + 1, sizeof *m.items);
-    for (size_t i = 0; m.items != NULL && i < n; i++) {
+    Weir__RetryItem *rows = weir_arena_array (arena, n + 1, sizeof *rows);
+    for (size_t i = 0; m.items != NULL && rows != NULL && i < n; i++) {
         const struct weir_retry_item *item = weir_retry_at (r->queue, i);
-        Weir__RetryItem *row = weir_arena_alloc (arena, sizeof *row);
-        if (row == NULL) {
-            break;
-        }
+        Weir__RetryItem *row = &rows[i];
         *row = (Weir__RetryItem) WEIR__RETRY_ITEM__INIT;
         row->has_device = row->has_db = row->has_attempts = row->has_next_ms = true;
         row->device = weir_field_id (&item->device);

@@ -57,6 +57,7 @@ struct store {
     uint64_t commits;
     uint64_t imports;
     uint64_t refused;
+    uint64_t refused_told_ms; /* told once a second at most: a peer may send thousands */
     uint64_t frames_dropped;
     uint64_t members_epoch;
 };
@@ -86,6 +87,10 @@ struct weir_id store_digest (struct store *s, const struct weir_id *db);
 /* The ranges of a transfer in the order in which they should leave; appends to *out. */
 void store_order (struct store *s, const struct weir_id *db, const struct weir_ranges *ranges,
                   struct weir_ranges *out);
+
+/* Fills ranges of a message; how many entries they hold. */
+uint64_t store_put_ranges (struct weir_arena *arena, const struct weir_ranges *ranges,
+                           Weir__Range ***out, size_t *n_out);
 
 /* ---- told by store.c when a batch became durable ---- */
 void store_tell_novel (struct store *s);

@@ -1,5 +1,5 @@
 /* What peers asks of the store to decide, and is told: rights and digests of databases, the
- * comparison of entry vectors, lag, and what became durable here. */
+ * comparison of entry vectors, and lag. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,6 @@
 #include "store/dag/run_scan.h"
 
 #define RIGHTS_BYTES_MAX (WEIR_MESSAGE_META_BYTES_MAX / 2)
-#define NOVEL_ROWS_PER_SLICE 256u
 
 static ProtobufCBinaryData
 copy_id (struct weir_arena *arena, const struct weir_id *id)
@@ -192,10 +191,9 @@ range_message (struct weir_arena *arena, const struct weir_range *range)
     return m;
 }
 
-/* Fills ranges of a message; how many entries they hold. */
-static uint64_t
-put_ranges (struct weir_arena *arena, const struct weir_ranges *ranges, Weir__Range ***out,
-            size_t *n_out)
+uint64_t
+store_put_ranges (struct weir_arena *arena, const struct weir_ranges *ranges, Weir__Range ***out,
+                  size_t *n_out)
 {
     uint64_t entries = 0;
     *out = weir_arena_array (arena, ranges->count + 1, sizeof **out);
@@ -281,7 +279,7 @@ store_compare (void *state, struct weir_actor *actor, const struct weir_message 
         answer.has_more = answer.has_digest = answer.has_lack_entries = true;
         answer.more = more;
         answer.digest = weir_field_id (&digest);
-        answer.lack_entries = put_ranges (arena, &lacks, &answer.lacks, &answer.n_lacks);
+        answer.lack_entries = store_put_ranges (arena, &lacks, &answer.lacks, &answer.n_lacks);
         put_ours (s, arena, &db, told, ask->n_rows, ask->has_only && ask->only, &unknown, &answer);
         /* What is compared is readable; it may be told and sent once it is on disk. */
         store_answer_synced (s, &message->envelope, &answer.base, weir_bytes (NULL, 0), 0);
@@ -350,71 +348,4 @@ store_lag (void *state, struct weir_actor *actor, const struct weir_message *mes
     weir_ranges_fini (&lacks);
     weir_vector_fini (&unknown);
     weir_arena_destroy (&arena);
-}
-
-/* ---- novel ---- */
-
-/* One message: consecutive log rows of one database and source. */
-static enum weir_status
-send_novel (struct store *s, const struct weir_log_row *first, const struct weir_ranges *ranges,
-            uint64_t position)
-{
-    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
-    Weir__Novel m = WEIR__NOVEL__INIT;
-    struct weir_id digest = store_digest (s, &first->db);
-    m.has_db = m.has_digest = m.has_position = true;
-    m.db = weir_field_id (&first->db);
-    m.digest = weir_field_id (&digest);
-    m.position = position;
-    m.has_source = !weir_id_is_zero (&first->source);
-    m.source = weir_field_id (&first->source);
-    (void) put_ranges (arena, ranges, &m.ranges, &m.n_ranges);
-    enum weir_status status = weir_actor_send_about (s->actor, WEIR_KIND_NOVEL, NULL, NULL,
-                                                     &first->db, 0, &m.base, weir_bytes (NULL, 0));
-    weir_arena_destroy (&arena);
-    return status;
-}
-
-/* Tells peers of the log rows behind the last told one. A refusal (its mailbox is full) is tried
- * again: a NOVEL that never came would leave its digest stale. */
-void
-store_tell_novel (struct store *s)
-{
-    struct weir_ranges ranges = { 0 };
-    struct weir_log_row first;
-    struct weir_log_row row;
-    uint64_t at = s->told_position;
-    size_t rows = 0;
-    s->tell_again = false;
-    if (!s->peers_up) {
-        s->told_position = weir_repo_position (s->repo); /* it asks when it comes */
-        return;
-    }
-    while (!s->tell_again) {
-        bool have =
-            rows < NOVEL_ROWS_PER_SLICE && weir_repo_log_next (s->repo, at, NULL, &row) == WEIR_OK;
-        bool same = have && ranges.count > 0 && weir_id_equal (&row.db, &first.db)
-                    && weir_id_equal (&row.source, &first.source)
-                    && ranges.count < WEIR_RANGES_PER_MESSAGE;
-        if (ranges.count > 0 && !same) {
-            if (send_novel (s, &first, &ranges, at) != WEIR_OK) {
-                s->tell_again = true;
-                break;
-            }
-            s->told_position = at;
-            weir_ranges_clear (&ranges);
-            rows = 0;
-            continue;
-        }
-        if (!have) {
-            break;
-        }
-        if (ranges.count == 0) {
-            first = row;
-        }
-        weir_ranges_add (&ranges, &row.range, &weir_id_zero);
-        at = row.position;
-        rows++;
-    }
-    weir_ranges_fini (&ranges);
 }

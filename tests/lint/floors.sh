@@ -21,6 +21,7 @@ lint_files '*.c' '*.h' '*.def' | grep -v '^tests/' | xargs grep -HnE '^ *# *incl
         row("actors/client/",    "actors/client/ protos/ store/base/", "czmq zmq")
         row("broker/",           "broker/ actors/runtime/ protos/ store/base/", "czmq zmq zstd")
         row("bins/",             "bins/ actors/ broker/ protos/ store/", "jansson zlib")
+        row("bins/bench/",       "bins/ actors/ protos/ store/", "jansson zlib zmq")
         split("store peers transport retry gateway", names, " ")
         for (i in names)
             row("actors/" names[i] "/", "actors/" names[i] "/ actors/runtime/ protos/ store/",

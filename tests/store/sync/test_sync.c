@@ -644,6 +644,27 @@ test_directions (void **state)
     end (&f);
 }
 
+/* What waited for a burst when the operator said that nothing is pushed any more. */
+static void
+test_direction_changes_before_a_burst (void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct weir_sync_options o = default_options ();
+    start (&f, &o);
+    in_step (&f, 60);
+    novel (&f, 1, 0, 0, 1, 8);
+    open_transfer (&f);
+    expect (&f, WEIR_SYNC_SEND);
+    novel (&f, 1, 0, 1, 2, 9);
+    share (&f, 60, 1, WEIR_SYNC_PULL, 9);
+    tick (&f, WEIR_BURST_DELAY_MS);
+    while (f.read < f.actions.count) {
+        assert_int_not_equal (f.actions.items[f.read++].type, WEIR_SYNC_SEND);
+    }
+    end (&f);
+}
+
 static void
 test_incoming (void **state)
 {
@@ -1311,6 +1332,7 @@ main (void)
         cmocka_unit_test (test_who_gets_what),
         cmocka_unit_test (test_disabled_answers),
         cmocka_unit_test (test_directions),
+        cmocka_unit_test (test_direction_changes_before_a_burst),
         cmocka_unit_test (test_incoming),
         cmocka_unit_test (test_hostile_transfers),
         cmocka_unit_test (test_hostile_messages),
