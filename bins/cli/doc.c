@@ -517,6 +517,16 @@ is_one_patch (struct weir_bytes text, json_t **patch)
     return json_is_array (*patch);
 }
 
+static bool
+is_blank (const char *line, size_t n)
+{
+    size_t i = 0;
+    while (i < n && strchr (" \t\r\n", line[i]) != NULL && line[i] != '\0') {
+        i++;
+    }
+    return i == n;
+}
+
 int
 cli_doc_apply (struct cli *c)
 {
@@ -531,10 +541,14 @@ cli_doc_apply (struct cli *c)
     }
     a.started_ms = a.shown_ms = now_ms ();
     n = getline (&line, &cap, file);
+    while (status == WEIR_OK && n > 0 && is_blank (line, (size_t) n)) {
+        status = add_line (&a, weir_bytes (NULL, 0)); /* it counts as a line, and does nothing */
+        n = getline (&line, &cap, file);
+    }
     json_t *whole = NULL;
     json_error_t ignored;
-    json_t *first = n > 0 ? json_loadb (line, (size_t) n, 0, &ignored) : NULL;
-    if (n > 0 && first == NULL) {
+    json_t *first = status == WEIR_OK && n > 0 ? json_loadb (line, (size_t) n, 0, &ignored) : NULL;
+    if (status == WEIR_OK && n > 0 && first == NULL) {
         /* The first line is no JSON by itself: one patch over several lines, or an error that
          * names its line. */
         struct weir_buf text = { 0 };

@@ -118,6 +118,12 @@ same "$(got commits)" 3
 grep -q "line 4" "$DIR/err" || fail "no line number: $(cat "$DIR/err")"
 walk a 0 value "doc get" notes /q/3
 walk a 4 0 "doc get" notes /q/5
+printf '\n \t\n[{"op":"add","path":"/q/6","value":1}]\n\n[{"op":"add","path":"/q/7","value":1}]\n' >"$DIR/patch"
+walk a 0 1 "doc apply" notes "$DIR/patch"
+same "$(got commits)" 2 "nothing is dropped behind a blank first line"
+printf '\n{oops\n' >"$DIR/patch"
+walk a 2 1 "doc apply" notes "$DIR/patch"
+grep -q "line 2" "$DIR/err" || fail "no line number: $(cat "$DIR/err")"
 : >"$DIR/patch"
 walk a 0 1 "doc apply" notes "$DIR/patch"
 same "$(got commits)" 0
