@@ -9,7 +9,7 @@
 #include "actors/store/state.h"
 
 #define FRAMES_PER_TURN 64u
-#define DURABLE_MAX 1024u
+#define REFUSED_TOLD_MS 1000u
 
 struct store_transfer {
     struct store_transfer *next;
@@ -101,7 +101,7 @@ static void
 lose (struct store *s, struct store_transfer *t, enum weir_status why)
 {
     Weir__TransferLost m = WEIR__TRANSFER_LOST__INIT;
-    s->frames_dropped += t->is_out ? 0 : 1; /* the one it was given up for */
+    s->frames_dropped += why != WEIR_TIMED_OUT; /* the one it was given up for */
     m.has_transfer = m.has_session = m.has_out = m.has_status = true;
     m.transfer = t->number;
     m.session = t->session;
@@ -392,6 +392,18 @@ store_ack_in (void *state, struct weir_actor *actor, const struct weir_message *
 
 /* ---- receiving ---- */
 
+static void
+tell_refused (struct store *s, const struct store_transfer *t, enum weir_status why)
+{
+    uint64_t now = weir_actor_now_ms (s->actor);
+    if (s->refused_told_ms == 0 || now >= s->refused_told_ms + REFUSED_TOLD_MS) {
+        s->refused_told_ms = now;
+        weir_actor_event (s->actor, "run_refused", &t->device, &t->db, why,
+                          "code=%s refused_since_start=%llu", weir_status_code (why),
+                          (unsigned long long) s->refused);
+    }
+}
+
 /* Imports the whole runs at the front of what came. A run that is refused or waits for another
  * does not end the transfer: the rest may be good, and the digests tell that they differ. */
 static enum weir_status
@@ -427,8 +439,7 @@ import_runs (struct store *s, struct store_transfer *t)
             t->gap = true;
         } else if (result.outcome == WEIR_IMPORT_REFUSED) {
             s->refused++;
-            weir_actor_event (s->actor, "run_refused", &t->device, &t->db, result.status, "code=%s",
-                              weir_status_code (result.status));
+            tell_refused (s, t, result.status);
         }
     }
     weir_in_consume (t->in, at);

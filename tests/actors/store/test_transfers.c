@@ -276,6 +276,38 @@ test_what_ends_a_transfer (void **state)
     }
 }
 
+/* Forged runs by the dozen: counted, nothing stored, told once a second. */
+static void
+test_refused_runs (void **state)
+{
+    (void) state;
+    struct lab *l = lab_new (11);
+    size_t begin = run_end (l, 0);
+    size_t n = 0;
+    for (size_t at = begin; at < l->runs.len; n++) {
+        size_t used = 0;
+        assert_int_equal (weir_run_length (part (l, at, l->runs.len), &used), WEIR_OK);
+        at += used;
+        l->runs.data[at - 1] ^= 1; /* of the signature */
+    }
+    assert_true (n > 2);
+    for (uint64_t round = 1; round <= 2; round++) {
+        unsigned events = l->f.events;
+        assert_int_equal (open_transfer (l, round, false), WEIR_OK);
+        frame (l, &link_box, round, 0, part (l, 0, l->runs.len), NULL);
+        fake_turn (&l->f);
+        fake_sync (&l->f);
+        assert_int_equal (l->f.store->refused, round * n);
+        assert_int_equal (l->f.events, events + 1);
+        assert_int_equal (acked (l), l->runs.len); /* taken, so that the rest may follow */
+        fake_wait (&l->f, 1000);
+    }
+    struct weir_db_info info;
+    assert_int_equal (weir_repo_info (l->f.store->repo, &l->db, &info), WEIR_OK);
+    assert_int_equal (info.entries, 1);
+    lab_fini (l);
+}
+
 /* By another mailbox, or another number: somebody else's frame. */
 static void
 test_unknown_frames (void **state)
@@ -530,6 +562,7 @@ main (void)
         cmocka_unit_test (test_full_mailboxes),
         cmocka_unit_test (test_what_ends_a_transfer),
         cmocka_unit_test (test_unknown_frames),
+        cmocka_unit_test (test_refused_runs),
         cmocka_unit_test (test_sending),
         cmocka_unit_test (test_a_stuck_frame),
         cmocka_unit_test (test_a_silent_peer),
