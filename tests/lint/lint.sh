@@ -9,7 +9,7 @@ build=$1
 shift
 checks=("$@")
 if [ ${#checks[@]} -eq 0 ]; then
-    checks=(floors banned size limits pure scripts format cppcheck tidy)
+    checks=(floors banned size limits pure scripts docs format cppcheck tidy)
 fi
 failed=0
 for check in "${checks[@]}"; do
