@@ -4,8 +4,8 @@
 
 #include "bins/cli/cli.h"
 
-static uint64_t
-now_ms (void)
+uint64_t
+cli_now_ms (void)
 {
     struct timespec t;
     clock_gettime (CLOCK_MONOTONIC, &t);
@@ -19,13 +19,13 @@ call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_by
 {
     struct weir_error e = { 0 };
     uint64_t request = 0;
-    uint64_t until = now_ms () + c->timeout_ms;
+    uint64_t until = cli_now_ms () + c->timeout_ms;
     *reply = (struct cli_reply){ 0 };
     enum weir_status status =
         weir_client_send (c->client, kind, meta, body, c->timeout_ms, &request, &e);
     bool more = true;
     while (status == WEIR_OK && more) {
-        uint64_t now = now_ms ();
+        uint64_t now = cli_now_ms ();
         status = weir_client_receive (c->client, now < until ? (uint32_t) (until - now) : 0,
                                       &reply->answer, &e);
         if (status != WEIR_OK) {

@@ -89,6 +89,7 @@ struct cli_reply {
 };
 int cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
               struct cli_reply *reply);
+uint64_t cli_now_ms (void); /* monotonic */
 /* For lists that come in several answers: `each` sees the meta of every one. */
 typedef void (cli_part_fn) (void *context, const ProtobufCMessage *meta);
 int cli_call_parts (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, cli_part_fn *each,

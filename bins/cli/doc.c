@@ -327,19 +327,11 @@ struct apply {
     uint64_t bytes;
 };
 
-static uint64_t
-now_ms (void)
-{
-    struct timespec t;
-    clock_gettime (CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000u + (uint64_t) t.tv_nsec / 1000000u;
-}
-
 /* A line on a terminal each 200 ms, a plain one every 10 s elsewhere. */
 static void
 progress (struct apply *a)
 {
-    uint64_t now = now_ms ();
+    uint64_t now = cli_now_ms ();
     bool tty = isatty (STDERR_FILENO) != 0;
     if (a->c->quiet || now - a->shown_ms < (tty ? 200u : 10000u)) {
         return;
@@ -464,7 +456,7 @@ finish (struct apply *a, enum weir_status status)
             status = next;
         }
     }
-    double seconds = (double) (now_ms () - a->started_ms) / 1000.0;
+    double seconds = (double) (cli_now_ms () - a->started_ms) / 1000.0;
     if (a->shown_ms != a->started_ms && isatty (STDERR_FILENO)) {
         fputc ('\n', stderr);
     }
@@ -539,7 +531,7 @@ cli_doc_apply (struct cli *c)
     if (status != WEIR_OK) {
         return cli_fail (c, &a.error);
     }
-    a.started_ms = a.shown_ms = now_ms ();
+    a.started_ms = a.shown_ms = cli_now_ms ();
     n = getline (&line, &cap, file);
     while (status == WEIR_OK && n > 0 && is_blank (line, (size_t) n)) {
         status = add_line (&a, weir_bytes (NULL, 0)); /* it counts as a line, and does nothing */
@@ -677,7 +669,7 @@ cli_doc_import_json (struct cli *c)
     json_t *whole = NULL;
     const char *root = cli_option (c, "root");
     enum weir_status status = open_file (c->args[1], &file, &a.error);
-    a.started_ms = a.shown_ms = now_ms ();
+    a.started_ms = a.shown_ms = cli_now_ms ();
     if (status == WEIR_OK) {
         status = read_all (file, &text, &a.error);
         if (file != stdin) {
