@@ -191,7 +191,16 @@ session (struct cell *c)
 
 /* ---- sync's words ---- */
 
-enum { OF_SECRET = 1, OF_NOTHING = 2, MANY = 4, VERY_MANY = 8, SAMPLES = 16, BAD_IDS = 32 };
+enum {
+    OF_SECRET = 1,
+    OF_NOTHING = 2,
+    MANY = 4,
+    VERY_MANY = 8,
+    SAMPLES = 16,
+    BAD_IDS = 32,
+    ANSWER = 64,
+    ROWLESS = 128
+};
 
 static uint64_t
 tag_of (const struct cell *c)
@@ -246,13 +255,13 @@ say_vector (struct cell *c)
         row.samples[row.n_samples] = &sample;
     }
     m.rows = weir_alloc (n * sizeof *m.rows);
-    for (; m.n_rows < n; m.n_rows++) {
+    for (; m.n_rows < n && !(c->arg & ROWLESS); m.n_rows++) {
         m.rows[m.n_rows] = &row;
     }
     m.has_tag = m.has_round = m.has_answer = true;
     m.tag = tag_of (c);
-    m.round = 1;
-    m.answer = true;
+    m.round = c->arg & ANSWER ? 2 : 1;
+    m.answer = m.round == 1;
     hostile_say (&c->h, WEIR_KIND_W_VECTOR, &m.base, none ());
     free (m.rows);
     free (row.samples);
@@ -454,11 +463,34 @@ got_transfer (struct cell *c, uint64_t until_offset)
             return;
         }
     }
-    enum weir_status status = world_event (c->w, c->event, "run_refused", WEIR_STATUS_COUNT);
-    if (status != WEIR_OK) {
-        snprintf (c->got, sizeof c->got, "run %s", weir_status_code (status));
-    } else {
+    got (c, "acknowledged");
+}
+
+/* What became of a run that came whole. Refusals are told once a second: one peer says it again
+ * until that is its own, of the others they are counted. */
+static void
+got_run (struct cell *c, const struct counts *before, struct weir_bytes bytes)
+{
+    uint64_t offset = bytes.len;
+    uint64_t until = node_now_ms () + HOSTILE_MS;
+    struct counts now;
+    got_transfer (c, offset);
+    world_counts (c->w, &now);
+    if (strcmp (c->got, "acknowledged") == 0 && now.runs_refused == before->runs_refused) {
         got (c, "stored");
+    }
+    while (strcmp (c->got, "acknowledged") == 0) {
+        enum weir_status status = world_event (c->w, c->event, "run_refused", WEIR_STATUS_COUNT);
+        if (status != WEIR_OK) {
+            snprintf (c->got, sizeof c->got, "run %s", weir_status_code (status));
+        } else if (c->who != READER || node_now_ms () > until) {
+            got (c, "run refused");
+        } else {
+            node_pause_ms (50);
+            say_frame (c, transfers, offset, 0, bytes.len, bytes);
+            offset += bytes.len;
+            got_transfer (c, offset);
+        }
     }
 }
 
@@ -545,6 +577,7 @@ static void
 run (struct cell *c)
 {
     struct weir_buf bytes = { 0 };
+    struct counts before;
     uint64_t limit = 0;
     if (!begin_transfer (c, &limit)) {
         return;
@@ -562,11 +595,12 @@ run (struct cell *c)
     } else if (c->arg == RUN_TRUNCATED) {
         bytes.len -= 20;
     }
+    world_counts (c->w, &before);
     say_frame (c, transfers, 0, 0, bytes.len, weir_buf_bytes (&bytes));
     if (c->arg == RUN_TRUNCATED) {
         got_end (c, "waits"); /* the rest may come: nothing is acknowledged */
     } else {
-        got_transfer (c, bytes.len);
+        got_run (c, &before, weir_buf_bytes (&bytes));
     }
     weir_buf_fini (&bytes);
 }
@@ -633,6 +667,49 @@ ack (struct cell *c)
     m.limit = UINT64_MAX;
     hostile_say (&c->h, WEIR_KIND_W_ACK, &m.base, none ());
     got_end (c, "dropped");
+}
+
+/* Says that it has nothing, takes what is offered, and acknowledges what was never sent. */
+static void
+ack_beyond (struct cell *c)
+{
+    Weir__Accept accept = WEIR__ACCEPT__INIT;
+    Weir__Ack m = WEIR__ACK__INIT;
+    if (c->who == TICKET) {
+        got_end (c, "alive"); /* nobody offers it anything */
+        return;
+    }
+    c->arg = ROWLESS;
+    say_vector (c); /* our question; and, if the hub asked first, our answer */
+    c->arg = ROWLESS | ANSWER;
+    say_vector (c);
+    if (!hostile_hear (&c->h, WEIR_KIND_W_OFFER, HOSTILE_MS)) {
+        got_end (c, "not offered");
+        return;
+    }
+    accept.has_transfer = accept.has_limit = m.has_transfer = m.has_offset = m.has_limit = true;
+    accept.transfer = m.transfer = ((const Weir__Offer *) c->h.heard)->transfer;
+    accept.limit = m.limit = m.offset = UINT64_MAX;
+    hostile_say (&c->h, WEIR_KIND_W_ACCEPT, &accept.base, none ());
+    if (!hostile_hear (&c->h, WEIR_KIND_W_FRAME, HOSTILE_MS)) {
+        got_end (c, "not sent");
+        return;
+    }
+    hostile_say (&c->h, WEIR_KIND_W_ACK, &m.base, none ());
+    got_transfer (c, UINT64_MAX);
+}
+
+/* Of transfers that are not. */
+static void
+stray (struct cell *c)
+{
+    Weir__Accept accept = WEIR__ACCEPT__INIT;
+    Weir__CloseTransfer close = WEIR__CLOSE_TRANSFER__INIT;
+    accept.has_transfer = close.has_transfer = true;
+    accept.transfer = close.transfer = 4712;
+    hostile_say (&c->h, (uint16_t) c->arg,
+                 c->arg == WEIR_KIND_W_ACCEPT ? &accept.base : &close.base, none ());
+    got_end (c, "alive");
 }
 
 /* ---- the table ---- */
@@ -714,6 +791,9 @@ const struct request requests[] = {
     { "frame: no zstd", OPEN, frame, NO_ZSTD, "closed", NULL },
     { "frame: codec 7", OPEN, frame, CODEC_7, "closed", NULL },
     { "ack: unknown transfer", OPEN, ack, 0, "dropped", NULL },
+    { "ack: of what was never sent", OPEN, ack_beyond, 0, "lost bad_frame", NULL },
+    { "accept: of no transfer", OPEN, stray, WEIR_KIND_W_ACCEPT, "alive", NULL },
+    { "close: of no transfer", OPEN, stray, WEIR_KIND_W_CLOSE, "alive", NULL },
 
     { "run: by itself", OPEN, run, RUN_GOOD, "run not_allowed", "stored" },
     { "run: late, of a removed member", OPEN, run, RUN_LATE, "stored", NULL },
