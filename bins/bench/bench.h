@@ -35,6 +35,7 @@ struct bench_node {
 /* Ends the program with a sentence: a bench has no half results. */
 _Noreturn void bench_die (const char *format, ...) WEIR_PRINTF (1, 2);
 uint64_t bench_now_us (void);
+void bench_pause_us (long us);
 
 /* ---- node.c ---- */
 void bench_node_init (struct bench *b, struct bench_node *n, const char *name, const char *role,
@@ -71,6 +72,7 @@ void bench_sync (struct bench *b);
 void bench_live (struct bench *b);
 void bench_idle (struct bench *b);
 void bench_peers (struct bench *b);
+void bench_hooks (struct bench *b);
 void bench_print (struct bench *b, json_t *result);
 
 #endif

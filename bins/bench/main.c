@@ -19,6 +19,7 @@ static const struct {
     { "sync", bench_sync, "catch-up between two nodes; --turns: two authors, cloned by a third" },
     { "live", bench_live, "commit here to readable and durable there; sustained rate" },
     { "idle", bench_idle, "proportional memory of an idle node's processes" },
+    { "hooks", bench_hooks, "what enabled sync costs commits when there is no peer, as a ratio" },
     { "peers", bench_peers, "what connected, active peers add to that; the peers are one process" },
 };
 #define BENCHES (sizeof benches / sizeof *benches)

@@ -217,8 +217,8 @@ joined (struct bench_node *n, const char *db)
     return is;
 }
 
-static void
-pause_us (long us)
+void
+bench_pause_us (long us)
 {
     struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
     nanosleep (&t, NULL);
@@ -245,7 +245,7 @@ bench_join (struct bench_node *from, struct bench_node *to, const char *db)
         if (bench_now_us () > until) {
             bench_die ("the join did not come through");
         }
-        pause_us (5000);
+        bench_pause_us (5000);
     }
 }
 
@@ -273,7 +273,7 @@ bench_wait_entries (struct bench_node *n, const char *db, uint64_t entries, uint
             bench_die ("%llu of %llu entries after %u ms", (unsigned long long) held,
                        (unsigned long long) entries, ms);
         }
-        pause_us (2000);
+        bench_pause_us (2000);
     }
 }
 
