@@ -344,6 +344,8 @@ static bool
 say_acked (struct store *s, struct store_transfer *t)
 {
     Weir__TransferAcked m = WEIR__TRANSFER_ACKED__INIT;
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
+    struct weir_ranges acked = weir_out_take_acked (t->out);
     m.has_transfer = m.has_session = m.has_entries = m.has_idle = true;
     m.transfer = t->number;
     m.session = t->session;
@@ -351,9 +353,13 @@ say_acked (struct store *s, struct store_transfer *t)
     m.idle = weir_out_idle (t->out);
     m.has_digest = !weir_id_is_zero (&t->acked_digest);
     m.digest = weir_field_id (&t->acked_digest);
-    if (weir_actor_send_about (s->actor, WEIR_KIND_TRANSFER_ACKED, NULL, &t->device, &t->db, 0,
-                               &m.base, weir_bytes (NULL, 0))
-        != WEIR_OK) {
+    (void) store_put_ranges (arena, &acked, &m.ranges, &m.n_ranges);
+    enum weir_status status = weir_actor_send_about (
+        s->actor, WEIR_KIND_TRANSFER_ACKED, NULL, &t->device, &t->db, 0, &m.base,
+        weir_bytes (NULL, 0)); /* what a full mailbox takes from the ranges, the next digest mends */
+    weir_ranges_fini (&acked);
+    weir_arena_destroy (&arena);
+    if (status != WEIR_OK) {
         return false;
     }
     t->fed = t->fed && !m.idle;

@@ -16,6 +16,7 @@
 struct mark {
     uint64_t end;
     uint64_t entries;
+    struct weir_range range; /* the one that ends here; empty: none does */
 };
 
 struct weir_out {
@@ -26,6 +27,7 @@ struct weir_out {
     size_t buffer_first; /* bytes before it are in frames */
     struct weir_id digest;
     bool digest_due;
+    struct weir_ranges acked_ranges; /* acknowledged whole, until they are taken */
     struct mark *marks;
     size_t marks_first;
     size_t marks_count;
@@ -69,6 +71,7 @@ weir_out_destroy (struct weir_out **self_p)
         return;
     }
     weir_ranges_fini (&self->queue);
+    weir_ranges_fini (&self->acked_ranges);
     weir_buf_fini (&self->buffer);
     free (self->marks);
     free (self);
@@ -133,8 +136,9 @@ next_range (struct weir_out *self)
     self->queue_seq = 0;
 }
 
+/* The mark at the end of a range names it: what is acknowledged up to there is all of it. */
 static void
-put_mark (struct weir_out *self, uint64_t entries)
+put_mark (struct weir_out *self, uint64_t entries, const struct weir_range *ends)
 {
     if (self->marks_first > 64 && self->marks_first * 2 > self->marks_count) {
         self->marks_count -= self->marks_first;
@@ -143,14 +147,19 @@ put_mark (struct weir_out *self, uint64_t entries)
         self->marks_first = 0;
     }
     weir_grow (&self->marks, &self->marks_cap, self->marks_count + 1, sizeof *self->marks);
-    self->marks[self->marks_count++] = (struct mark){ .end = self->read, .entries = entries };
+    struct mark *mark = &self->marks[self->marks_count++];
+    *mark = (struct mark){ .end = self->read, .entries = entries };
+    if (ends != NULL) {
+        mark->range = *ends;
+    }
 }
 
 void
 weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t next_seq)
 {
     weir_assert (self->queue_first < self->queue.count);
-    uint64_t to_seq = self->queue.items[self->queue_first].to_seq;
+    const struct weir_range *range = &self->queue.items[self->queue_first];
+    uint64_t to_seq = range->to_seq;
     weir_assert (next_seq <= to_seq && next_seq > self->queue_seq);
     uint64_t entries = next_seq - self->queue_seq;
     if (runs.len == 0) {
@@ -163,7 +172,7 @@ weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t next_seq
         }
         weir_buf_put_bytes (&self->buffer, runs);
         self->read += runs.len;
-        put_mark (self, entries);
+        put_mark (self, entries, next_seq == to_seq ? range : NULL);
     }
     self->queue_seq = next_seq;
     if (next_seq == to_seq) {
@@ -248,14 +257,26 @@ weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t now_ms, uint64_t 
     self->progress_ms = now_ms;
     measure (self, bytes, now_ms);
     while (self->marks_first < self->marks_count && self->marks[self->marks_first].end <= offset) {
-        *entries += self->marks[self->marks_first].entries;
-        self->marks_first++;
+        const struct mark *mark = &self->marks[self->marks_first++];
+        *entries += mark->entries;
+        if (mark->range.to_seq > mark->range.from_seq
+            && self->acked_ranges.count < WEIR_RANGES_PER_MESSAGE) {
+            weir_ranges_add (&self->acked_ranges, &mark->range, &weir_id_zero);
+        }
     }
     if (self->marks_first == self->marks_count) {
         self->marks_first = 0;
         self->marks_count = 0;
     }
     return WEIR_OK;
+}
+
+struct weir_ranges
+weir_out_take_acked (struct weir_out *self)
+{
+    struct weir_ranges taken = self->acked_ranges;
+    self->acked_ranges = (struct weir_ranges){ 0 };
+    return taken;
 }
 
 bool

@@ -38,6 +38,9 @@ bool weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset,
  * acknowledged since the last call. WEIR_BAD_FRAME for an offset that was never sent. */
 WEIR_MUST enum weir_status weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t now_ms,
                                          uint64_t *entries);
+/* The fed ranges that are acknowledged whole since the last call, at most
+ * WEIR_RANGES_PER_MESSAGE. The caller ends them. */
+struct weir_ranges weir_out_take_acked (struct weir_out *self);
 bool weir_out_idle (const struct weir_out *self); /* all fed is sent and acknowledged */
 /* Something is in flight and nothing was acknowledged for WEIR_TRANSFER_STALL_MS. */
 bool weir_out_stalled (const struct weir_out *self, uint64_t now_ms);

@@ -323,6 +323,67 @@ test_many_marks (void **state)
     weir_out_destroy (&out);
 }
 
+/* What the peer holds is told by ranges, once each, and only when all of one is there. */
+static void
+test_acked_ranges (void **state)
+{
+    (void) state;
+    struct weir_out *out = weir_out_new (0);
+    uint64_t offset = 0;
+    struct weir_bytes bytes;
+    struct weir_id digest;
+    uint64_t entries;
+    weir_out_limit (out, UINT64_MAX);
+    feed (out, 0, 4, &digest_one);
+    feed (out, 9, 10, &digest_one);
+    read_all (out, 50);
+    assert_true (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_int_equal (bytes.len, 250);
+    assert_int_equal (weir_out_ack (out, 199, 1, &entries), WEIR_OK);
+    struct weir_ranges acked = weir_out_take_acked (out);
+    assert_int_equal (acked.count, 0); /* a part of it may be missing */
+    assert_int_equal (weir_out_ack (out, 250, 2, &entries), WEIR_OK);
+    assert_int_equal (weir_out_ack (out, 200, 2, &entries), WEIR_OK); /* late */
+    acked = weir_out_take_acked (out);
+    assert_int_equal (acked.count, 2);
+    assert_int_equal (acked.items[0].to_seq, 4);
+    assert_int_equal (acked.items[1].from_seq, 9);
+    weir_ranges_fini (&acked);
+    acked = weir_out_take_acked (out);
+    assert_int_equal (acked.count, 0);
+    /* Skipped as unreadable: the peer was never sent it. */
+    feed (out, 10, 12, &digest_two);
+    weir_out_bytes (out, weir_bytes (NULL, 0), 12);
+    assert_true (weir_out_frame (out, 3, &offset, &bytes, &digest));
+    assert_int_equal (weir_out_ack (out, 250, 3, &entries), WEIR_OK);
+    acked = weir_out_take_acked (out);
+    assert_int_equal (acked.count, 0);
+    weir_out_destroy (&out);
+}
+
+/* Nobody takes them: they stay bounded. */
+static void
+test_acked_ranges_are_bounded (void **state)
+{
+    (void) state;
+    struct weir_out *out = weir_out_new (0);
+    weir_out_limit (out, UINT64_MAX);
+    for (uint64_t i = 0; i < WEIR_RANGES_PER_MESSAGE + 10; i++) {
+        uint64_t offset;
+        uint64_t entries;
+        struct weir_bytes bytes;
+        struct weir_id digest;
+        feed (out, i, i + 1, &digest_one);
+        read_all (out, 50);
+        assert_true (weir_out_frame (out, i, &offset, &bytes, &digest));
+        assert_int_equal (weir_out_ack (out, (i + 1) * 50, i, &entries), WEIR_OK);
+    }
+    struct weir_ranges acked = weir_out_take_acked (out);
+    assert_int_equal (acked.count, WEIR_RANGES_PER_MESSAGE);
+    weir_ranges_fini (&acked);
+    weir_out_destroy (&out);
+}
+
 int
 main (void)
 {
@@ -334,6 +395,8 @@ main (void)
         cmocka_unit_test (test_stall),
         cmocka_unit_test (test_hostile_frames),
         cmocka_unit_test (test_many_marks),
+        cmocka_unit_test (test_acked_ranges),
+        cmocka_unit_test (test_acked_ranges_are_bounded),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
