@@ -4,6 +4,7 @@
  * outlive the process. */
 
 #include "actors/retry/retry.h"
+#include "store/base/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,6 +258,8 @@ rearm (struct retry *r)
         return; /* nobody to tell: `up` looks again */
     }
     uint64_t in = next > wall ? next - wall : 0;
+    /* Nothing is due later than that but after the clock stepped back; `look` finds out. */
+    in = in < WEIR_RETRY_DELAY_S_MAX * 1000u ? in : WEIR_RETRY_DELAY_S_MAX * 1000u;
     r->timer = weir_actor_timer (r->actor, now + in, look, NULL);
 }
 

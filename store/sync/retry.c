@@ -277,7 +277,9 @@ weir_retry_drop (struct weir_retry *self, const struct weir_id *device, const st
 const struct weir_retry_item *
 weir_retry_due (struct weir_retry *self, uint64_t now_ms)
 {
-    if (!self->urgent && now_ms < self->look_ms) {
+    /* A look further away than the interval was set before the clock stepped back. */
+    if (!self->urgent && now_ms < self->look_ms
+        && self->look_ms - now_ms <= self->options.check_interval_ms) {
         return NULL;
     }
     struct item *item = weir_heap_peek (&self->waiting);

@@ -257,6 +257,14 @@ test_clock_steps_back (void **state)
     due = weir_retry_failed (r, &item.device, &item.db, WEIR_IO_ERROR, 60);
     assert_int_equal (due->attempts, UINT32_MAX);
     weir_retry_destroy (&r);
+
+    /* The timer looked an hour from now, as the clock says since: it does not wait that hour. */
+    r = weir_retry_new (&options);
+    assert_null (weir_retry_due (r, 3600000));
+    weir_retry_load (r, &item);
+    assert_null (weir_retry_due (r, 3600500));
+    assert_non_null (weir_retry_due (r, 50));
+    weir_retry_destroy (&r);
 }
 
 static void
