@@ -354,9 +354,10 @@ say_acked (struct store *s, struct store_transfer *t)
     m.has_digest = !weir_id_is_zero (&t->acked_digest);
     m.digest = weir_field_id (&t->acked_digest);
     (void) store_put_ranges (arena, &acked, &m.ranges, &m.n_ranges);
-    enum weir_status status = weir_actor_send_about (
-        s->actor, WEIR_KIND_TRANSFER_ACKED, NULL, &t->device, &t->db, 0, &m.base,
-        weir_bytes (NULL, 0)); /* what a full mailbox takes from the ranges, the next digest mends */
+    /* What a full mailbox takes from the ranges, the next digest mends. */
+    enum weir_status status =
+        weir_actor_send_about (s->actor, WEIR_KIND_TRANSFER_ACKED, NULL, &t->device, &t->db, 0,
+                               &m.base, weir_bytes (NULL, 0));
     weir_ranges_fini (&acked);
     weir_arena_destroy (&arena);
     if (status != WEIR_OK) {
