@@ -50,13 +50,26 @@ cli_json (json_t *value)
     json_decref (value);
 }
 
+/* C1 controls, which some terminals obey, too, and what turns the direction of a line: a name
+ * from elsewhere must not make the rest of its line read as something else. */
+static bool
+misleads (uint32_t point)
+{
+    return (point >= 0x80 && point < 0xa0) || point == 0x061c
+           || (point >= 0x200e && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e)
+           || (point >= 0x2066 && point <= 0x2069);
+}
+
 void
 cli_put (FILE *out, const char *text)
 {
-    for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++) {
-        if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
-            fprintf (out, "\\u%04x", p[1]); /* C1: some terminals obey these, too */
-            p++;
+    const unsigned char *end = (const unsigned char *) text + strlen (text);
+    for (const unsigned char *p = (const unsigned char *) text; p < end; p++) {
+        uint32_t point = 0;
+        size_t n = *p < 0x80 ? 1 : weir_utf8_next (weir_bytes (p, (size_t) (end - p)), &point);
+        if (n > 1 && misleads (point)) {
+            fprintf (out, "\\u%04x", (unsigned) point);
+            p += n - 1;
         } else if (*p < 0x20 || *p == 0x7f) {
             fprintf (out, "\\x%02x", *p);
         } else {

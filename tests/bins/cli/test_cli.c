@@ -248,13 +248,15 @@ test_escapes (void **state)
     char text[128] = "";
     int fd = temporary ();
     FILE *file = fdopen (dup (fd), "w");
-    cli_put (file, "a\033[31mb\nc\td\x7f \xc2\x9b\xc3\xa9 \xe2\x82\xac");
+    cli_put (file, "a\033[31mb\nc\td\x7f \xc2\x9b\xc3\xa9 \xe2\x82\xac"
+                   "\xe2\x80\xae\xe2\x81\xa6\xff");
     fclose (file);
     slurp (fd, text, sizeof text);
     assert_null (strchr (text, '\033'));
     assert_null (strchr (text, '\n'));
     assert_null (strchr (text, '\x9b'));
     assert_non_null (strstr (text, "\\u009b"));
+    assert_non_null (strstr (text, "\\u202e\\u2066\xff")); /* what turns a line's direction */
     assert_non_null (strstr (text, "a\\x1b[31mb\\x0ac\\x09d\\x7f"));
     assert_non_null (strstr (text, "\xc3\xa9 \xe2\x82\xac"));
 }
