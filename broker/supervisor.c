@@ -122,11 +122,12 @@ give_up (struct turn *t)
     }
 }
 
-/* What no restart can mend: corrupt data, bad configuration. */
+/* What no restart can mend: corrupt data, data of a newer weir, bad configuration. */
 static bool
 is_final (int code)
 {
-    return code == weir_status_exit (WEIR_CORRUPT) || code == weir_status_exit (WEIR_BAD_CONFIG);
+    return code == weir_status_exit (WEIR_CORRUPT) || code == weir_status_exit (WEIR_NEWER_LAYOUT)
+           || code == weir_status_exit (WEIR_BAD_CONFIG);
 }
 
 static void

@@ -376,7 +376,9 @@ verb_peer_add (void *state, struct weir_actor *actor, const struct weir_message 
     }
     enum weir_status status =
         weir_field_get_text (text, sizeof text - 1, ask->has_address, ask->address);
-    if (status == WEIR_OK) {
+    if (status != WEIR_OK) {
+        status = weir_error_set (&e, WEIR_BAD_ADDRESS, NULL, "the address is too long, or no text");
+    } else {
         status = peers_address_parse (&address, text, &e);
     }
     if (status == WEIR_OK && weir_id_equal (&address.device, &p->device)) {
