@@ -198,7 +198,10 @@ cli_help (struct cli *c)
         }
     }
     if (shown == 0) {
-        return cli_fail_status (c, WEIR_USAGE, "no such command");
+        struct weir_error e = { 0 };
+        weir_error_set (&e, WEIR_USAGE, "weir help lists all", "no such command: weir %s%s%s", noun,
+                        verb != NULL ? " " : "", verb != NULL ? verb : "");
+        return cli_fail (c, &e);
     }
     if (noun == NULL) {
         printf (
@@ -297,8 +300,8 @@ parse (struct cli *c, int argc, char **argv, struct weir_error *e)
     if (c->verb == NULL && noun != NULL && cli_option (c, "help") != NULL) {
         c->args[c->n_args++] = noun; /* weir db --help */
     } else if (c->verb == NULL && noun != NULL) {
-        return weir_error_set (e, WEIR_USAGE, NULL, "weir %s needs a verb: weir help %s", noun,
-                               noun);
+        return weir_error_set (e, WEIR_USAGE, "weir help lists all",
+                               "weir %s needs a verb: weir help %s", noun, noun);
     }
     return WEIR_OK;
 }

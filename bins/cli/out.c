@@ -11,6 +11,13 @@ cli_fail (struct cli *c, const struct weir_error *e)
 {
     enum weir_status status = e->status != WEIR_OK ? e->status : WEIR_FAILED;
     const char *hint = weir_error_hint (e);
+    char help[64];
+    if (c->verb != NULL && e->hint[0] == '\0'
+        && (status == WEIR_USAGE || status == WEIR_INVALID_ARGUMENT)) {
+        snprintf (help, sizeof help, "see weir %s%s%s --help", c->verb->noun,
+                  c->verb->verb[0] != '\0' ? " " : "", c->verb->verb);
+        hint = help;
+    }
     const char *what = e->what[0] != '\0' ? e->what : weir_status_code (status);
     if (c->json) {
         json_t *out = json_pack ("{s:{s:s, s:s, s:s}}", "error", "code", weir_status_code (status),

@@ -410,9 +410,14 @@ cli_sync_explain (struct cli *c)
         json_t *said;
         if (x->in_step) {
             said = json_sprintf ("%s holds all that is here, and nothing that is not", who);
+        } else if (x->lag_known && x->lag_entries == 0) {
+            said = json_sprintf ("as far as is known, %s lacks nothing (%s)%s%s", who,
+                                 json_string_value (json_object_get (pair, "phase")),
+                                 why[0] != '\0' ? ": " : "", why);
         } else if (x->lag_known) {
-            said = json_sprintf ("%s lacks %llu entries (%s)%s%s", who,
+            said = json_sprintf ("%s lacks %llu %s (%s)%s%s", who,
                                  (unsigned long long) x->lag_entries,
+                                 x->lag_entries == 1 ? "entry" : "entries",
                                  json_string_value (json_object_get (pair, "phase")),
                                  why[0] != '\0' ? ": " : "", why);
         } else {
