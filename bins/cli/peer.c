@@ -415,11 +415,11 @@ cli_sync_explain (struct cli *c)
                                  json_string_value (json_object_get (pair, "phase")),
                                  why[0] != '\0' ? ": " : "", why);
         } else if (x->lag_known) {
-            said = json_sprintf ("%s lacks %llu %s (%s)%s%s", who,
-                                 (unsigned long long) x->lag_entries,
-                                 x->lag_entries == 1 ? "entry" : "entries",
-                                 json_string_value (json_object_get (pair, "phase")),
-                                 why[0] != '\0' ? ": " : "", why);
+            said =
+                json_sprintf ("%s lacks %llu %s (%s)%s%s", who, (unsigned long long) x->lag_entries,
+                              x->lag_entries == 1 ? "entry" : "entries",
+                              json_string_value (json_object_get (pair, "phase")),
+                              why[0] != '\0' ? ": " : "", why);
         } else {
             said = json_sprintf ("what %s holds is not known (%s)%s%s", who,
                                  json_string_value (json_object_get (pair, "phase")),
