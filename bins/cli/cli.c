@@ -325,6 +325,9 @@ dispatch (struct cli *c)
     if (status == WEIR_OK && c->verb->node) {
         status = weir_client_open (&c->client, c->socket != NULL ? c->socket : c->paths.control,
                                    c->timeout_ms < CONNECT_MS ? c->timeout_ms : CONNECT_MS, &e);
+        if (status == WEIR_NO_NODE && c->socket == NULL && access (c->paths.key, F_OK) != 0) {
+            snprintf (e.hint, sizeof e.hint, "there is no node in this directory: weir init");
+        }
     }
     if (status != WEIR_OK && strcmp (c->verb->noun, "version") != 0
         && strcmp (c->verb->noun, "help") != 0 && strcmp (c->verb->noun, "config") != 0) {
