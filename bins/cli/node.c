@@ -585,10 +585,9 @@ cli_config_show (struct cli *c)
     for (size_t i = 0; weir_settings_row (&c->settings, i, &row); i++) {
         if (c->json) {
             json_object_set_new (out, row.key,
-                                 json_pack ("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "value",
-                                            row.value, "origin", row.origin, "default",
-                                            row.default_value, "unit", row.unit, "env", row.env,
-                                            "text", row.text, "reload", (int) row.reload));
+                                 json_pack ("{s:s, s:s, s:s, s:s, s:s, s:s}", "value", row.value,
+                                            "origin", row.origin, "default", row.default_value,
+                                            "unit", row.unit, "env", row.env, "text", row.text));
         } else if (cli_option (c, "origin") != NULL) {
             printf ("%-22s = %-24s %-8s %s\n", row.key, row.value, row.origin, row.env);
         } else {
