@@ -1,0 +1,144 @@
+/* The tracker's index: from an event to what it did. Insertions cost a word each, which their
+ * content outweighs; a deletion of a million elements is a few bytes on the wire, so whole pages
+ * of one are a row of the directory each and no page. */
+
+#include "store/crdt/tracker_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void
+tracker_index_fini (struct tracker_index *self)
+{
+    free (self->pages);
+    free (self->directory);
+    *self = (struct tracker_index){ 0 };
+}
+
+size_t
+tracker_index_bytes (const struct tracker_index *self)
+{
+    return self->page_cap * sizeof *self->pages + self->cap * sizeof *self->directory;
+}
+
+/* Makes the directory reach from page `low` to page `high`. */
+static void
+reserve (struct tracker_index *self, size_t low, size_t high)
+{
+    if (self->count == 0) {
+        self->first = low;
+    }
+    if (low < self->first) {
+        size_t more = self->first - low;
+        if (more < self->count / 2) {
+            more = self->count / 2 < self->first ? self->count / 2 : self->first;
+        }
+        if (self->count + more > self->cap) {
+            weir_grow (&self->directory, &self->cap, self->count + more, sizeof *self->directory);
+        }
+        memmove (self->directory + more, self->directory, self->count * sizeof *self->directory);
+        memset (self->directory, 0, more * sizeof *self->directory);
+        self->first -= more;
+        self->count += more;
+    }
+    size_t count = high - self->first + 1;
+    if (count > self->count) {
+        if (count > self->cap) {
+            weir_grow (&self->directory, &self->cap, count, sizeof *self->directory);
+        }
+        memset (self->directory + self->count, 0, (count - self->count) * sizeof *self->directory);
+        self->count = count;
+    }
+}
+
+static struct tracker_page *
+page_at (struct tracker_index *self, size_t page)
+{
+    uint64_t *row = &self->directory[page - self->first];
+    weir_assert ((*row & INDEX_WHOLE) == 0);
+    if (*row == 0) {
+        if (self->page_count == self->page_cap) {
+            self->page_cap += self->page_cap / 2 + 1;
+            self->pages = weir_realloc (self->pages, self->page_cap * sizeof *self->pages);
+        }
+        memset (&self->pages[self->page_count], 0, sizeof *self->pages);
+        *row = ++self->page_count;
+    }
+    return &self->pages[*row - 1];
+}
+
+void
+tracker_index_insert (struct tracker_index *self, uint32_t event, uint32_t count, uint32_t leaf)
+{
+    reserve (self, event / INDEX_PAGE, (event + (count - 1)) / INDEX_PAGE);
+    while (count > 0) {
+        uint32_t in_page = event % INDEX_PAGE;
+        uint32_t n = INDEX_PAGE - in_page < count ? INDEX_PAGE - in_page : count;
+        uint32_t *value = page_at (self, event / INDEX_PAGE)->value + in_page;
+        for (uint32_t i = 0; i < n; i++) {
+            value[i] = leaf;
+        }
+        event += n;
+        count -= n;
+    }
+}
+
+void
+tracker_index_delete (struct tracker_index *self, uint32_t event, uint32_t count, uint32_t target)
+{
+    reserve (self, event / INDEX_PAGE, (event + (count - 1)) / INDEX_PAGE);
+    while (count > 0) {
+        uint32_t in_page = event % INDEX_PAGE;
+        uint32_t n = INDEX_PAGE - in_page < count ? INDEX_PAGE - in_page : count;
+        if (n == INDEX_PAGE) {
+            self->directory[event / INDEX_PAGE - self->first] = INDEX_WHOLE | target;
+        } else {
+            struct tracker_page *page = page_at (self, event / INDEX_PAGE);
+            for (uint32_t i = in_page; i < in_page + n; i++) {
+                page->value[i] = target + (i - in_page);
+                page->deletes[i / 8] = (uint8_t) (page->deletes[i / 8] | 1u << i % 8);
+            }
+        }
+        event += n;
+        count -= n;
+        target += n;
+    }
+}
+
+/* One event: true and what it deletes, or false and the leaf. *rest: how many events of the page
+ * from it on surely go on likewise. */
+static bool
+look (const struct tracker_index *self, uint32_t event, uint32_t *value, uint32_t *rest)
+{
+    size_t page = event / INDEX_PAGE;
+    uint32_t in_page = event % INDEX_PAGE;
+    weir_assert (page >= self->first && page - self->first < self->count);
+    uint64_t row = self->directory[page - self->first];
+    weir_assert (row != 0);
+    if ((row & INDEX_WHOLE) != 0) {
+        *value = (uint32_t) row + in_page;
+        *rest = INDEX_PAGE - in_page;
+        return true;
+    }
+    const struct tracker_page *p = &self->pages[row - 1];
+    *value = p->value[in_page];
+    *rest = 1;
+    return (p->deletes[in_page / 8] >> in_page % 8 & 1) != 0;
+}
+
+bool
+tracker_index_get (const struct tracker_index *self, uint32_t event, uint32_t *count,
+                   uint32_t *value)
+{
+    uint32_t rest = 0;
+    if (!look (self, event, value, &rest)) {
+        return false;
+    }
+    uint32_t n = rest;
+    uint32_t next = 0;
+    while (n < *count && look (self, event + n, &next, &rest) && next == *value + n) {
+        n += rest;
+    }
+    *count = n < *count ? n : *count;
+    return true;
+}
