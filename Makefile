@@ -186,7 +186,8 @@ test_program = $(patsubst %.c,$(OUT)/%,$(1))
 
 UNIT_C := $(foreach m,$(MODULES),$(call tests_of,$m))
 CLI_C := $(wildcard tests/bins/cli/test_*.c)
-UNIT := $(call test_program,$(UNIT_C) $(CLI_C))
+BENCH_C := $(wildcard tests/bins/bench/test_*.c)
+UNIT := $(call test_program,$(UNIT_C) $(CLI_C) $(BENCH_C))
 INTEGRATION_C := $(wildcard tests/integration/test_*.c)
 INTEGRATION := $(call test_program,$(INTEGRATION_C))
 INTEGRATION_SH := $(filter-out %/lib.sh %/common.sh,$(wildcard tests/integration/*.sh))
@@ -202,6 +203,8 @@ $(foreach m,$(MODULES),$(foreach t,$(call tests_of,$m), \
     $(eval $(call test_rule,$t,$m $(needs_$m)))))
 $(foreach t,$(CLI_C),$(eval $(call test_rule,$t,$(libs_weir), \
     $(call object,$(wildcard bins/cli/*.c)))))
+$(foreach t,$(BENCH_C),$(eval $(call link_rule,$(call test_program,$t),$(call object,$t \
+    $(wildcard bins/bench/trace*.c)),base,-lcmocka -lz)))
 $(foreach t,$(INTEGRATION_C),$(eval $(call test_rule,$t,$(EVERYTHING))))
 $(eval $(call link_rule,$(OUT)/bin/weir-sim,$(call object,$(wildcard tests/sim/*.c)) \
     $(SUPPORT_O),$(EVERYTHING)))
