@@ -105,40 +105,62 @@ tracker_index_delete (struct tracker_index *self, uint32_t event, uint32_t count
     }
 }
 
-/* One event: true and what it deletes, or false and the leaf. *rest: how many events of the page
- * from it on surely go on likewise. */
-static bool
-look (const struct tracker_index *self, uint32_t event, uint32_t *value, uint32_t *rest)
+static uint64_t
+row_of (const struct tracker_index *self, uint32_t event)
 {
     size_t page = event / INDEX_PAGE;
-    uint32_t in_page = event % INDEX_PAGE;
     weir_assert (page >= self->first && page - self->first < self->count);
-    uint64_t row = self->directory[page - self->first];
-    weir_assert (row != 0);
+    return self->directory[page - self->first];
+}
+
+static inline bool
+is_delete (const struct tracker_page *page, uint32_t in_page)
+{
+    return (page->deletes[in_page / 8] >> in_page % 8 & 1) != 0;
+}
+
+/* How many events from one on, at most `count` and within its page, delete `target` and what
+ * follows it. */
+static uint32_t
+run (const struct tracker_index *self, uint32_t event, uint32_t count, uint32_t target)
+{
+    uint64_t row = row_of (self, event);
+    uint32_t in_page = event % INDEX_PAGE;
+    uint32_t n = 0;
+    count = count < INDEX_PAGE - in_page ? count : INDEX_PAGE - in_page;
     if ((row & INDEX_WHOLE) != 0) {
-        *value = (uint32_t) row + in_page;
-        *rest = INDEX_PAGE - in_page;
-        return true;
+        return (uint32_t) row + in_page == target ? count : 0;
     }
-    const struct tracker_page *p = &self->pages[row - 1];
-    *value = p->value[in_page];
-    *rest = 1;
-    return (p->deletes[in_page / 8] >> in_page % 8 & 1) != 0;
+    weir_assert (row != 0);
+    const struct tracker_page *page = &self->pages[row - 1];
+    while (n < count && page->value[in_page + n] == target + n && is_delete (page, in_page + n)) {
+        n++;
+    }
+    return n;
 }
 
 bool
 tracker_index_get (const struct tracker_index *self, uint32_t event, uint32_t *count,
                    uint32_t *value)
 {
-    uint32_t rest = 0;
-    if (!look (self, event, value, &rest)) {
-        return false;
+    uint64_t row = row_of (self, event);
+    uint32_t in_page = event % INDEX_PAGE;
+    weir_assert (row != 0);
+    if ((row & INDEX_WHOLE) != 0) {
+        *value = (uint32_t) row + in_page;
+    } else {
+        const struct tracker_page *page = &self->pages[row - 1];
+        *value = page->value[in_page];
+        if (!is_delete (page, in_page)) {
+            return false;
+        }
     }
-    uint32_t n = rest;
-    uint32_t next = 0;
-    while (n < *count && look (self, event + n, &next, &rest) && next == *value + n) {
-        n += rest;
-    }
-    *count = n < *count ? n : *count;
+    uint32_t n = 0;
+    uint32_t more = 0;
+    do {
+        more = run (self, event + n, *count - n, *value + n);
+        n += more;
+    } while (more > 0 && n < *count && (event + n) % INDEX_PAGE == 0);
+    *count = n;
     return true;
 }
