@@ -43,8 +43,10 @@ struct walk_history {
     size_t text_len;
     size_t text_cap;
     uint32_t events;
-    uint32_t *of_event;  /* entry of an event; made by walk_index */
-    struct weir_buf end; /* endContent, when it was read */
+    uint32_t *of_event; /* entry of an event; made by walk_index */
+    uint32_t *end;      /* the text that comes of it: endContent, or what a model says */
+    size_t end_len;
+    size_t end_cap;
 };
 
 static inline void
@@ -57,7 +59,7 @@ walk_history_fini (struct walk_history *h)
     free (h->ops);
     free (h->text);
     free (h->of_event);
-    weir_buf_fini (&h->end);
+    free (h->end);
     *h = (struct walk_history){ 0 };
 }
 
@@ -152,11 +154,15 @@ walk_renumber (const struct walk_history *from, const uint32_t *order, struct wa
     for (size_t i = 0; i < from->count; i++) {
         place[order[i]] = (uint32_t) i;
     }
-    weir_grow (&to->ops, &to->ops_cap, from->n_ops, sizeof *to->ops);
-    memcpy (to->ops, from->ops, from->n_ops * sizeof *to->ops);
+    weir_grow (&to->ops, &to->ops_cap, from->n_ops + 1, sizeof *to->ops);
+    for (size_t i = 0; i < from->n_ops; i++) {
+        to->ops[i] = from->ops[i];
+    }
     to->n_ops = from->n_ops;
     weir_grow (&to->text, &to->text_cap, from->text_len + 1, sizeof *to->text);
-    memcpy (to->text, from->text, from->text_len * sizeof *to->text);
+    for (size_t i = 0; i < from->text_len; i++) {
+        to->text[i] = from->text[i];
+    }
     to->text_len = from->text_len;
     to->events = from->events;
     for (size_t i = 0; i < from->count; i++) {
@@ -169,7 +175,11 @@ walk_renumber (const struct walk_history *from, const uint32_t *order, struct wa
             made->parents[p] = place[made->parents[p]];
         }
     }
-    weir_buf_put (&to->end, from->end.data, from->end.len);
+    weir_grow (&to->end, &to->end_cap, from->end_len + 1, sizeof *to->end);
+    for (size_t i = 0; i < from->end_len; i++) {
+        to->end[i] = from->end[i];
+    }
+    to->end_len = from->end_len;
     walk_index (to);
     free (place);
 }
@@ -517,6 +527,18 @@ walk_compare_numbers (const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static inline void
+walk_read_end (struct walk_history *h, const json_t *end)
+{
+    struct weir_bytes rest = weir_bytes (json_string_value (end), json_string_length (end));
+    uint32_t point;
+    for (size_t n; (n = weir_utf8_next (rest, &point)) > 0;) {
+        weir_grow (&h->end, &h->end_cap, h->end_len + 1, sizeof *h->end);
+        h->end[h->end_len++] = point;
+        rest = weir_bytes (rest.data + n, rest.len - n);
+    }
+}
+
 /* Authors become their place among all authors' names. */
 static inline uint32_t
 walk_agent (const json_t *txns, const json_t *agent)
@@ -603,7 +625,7 @@ walk_read_raw (struct walk_history *h, const json_t *raw)
             start = stop;
         }
     }
-    weir_buf_put (&h->end, json_string_value (end), json_string_length (end));
+    walk_read_end (h, end);
     walk_index (h);
     weir_numbers_fini (&cuts);
     weir_numbers_fini (&entry_of);
@@ -633,23 +655,20 @@ walk_read_concurrent (struct walk_history *h, const json_t *trace)
         (void) walk_add_entry (h, agent, i, parents, n_parents);
         walk_read_ops (h, json_object_get (txn, "patches"), 0, UINT32_MAX);
     }
-    weir_buf_put (&h->end, json_string_value (end), json_string_length (end));
+    walk_read_end (h, end);
     walk_index (h);
 }
 
 /* Is the text of the document the one that the history ends in? */
 static inline bool
-walk_text_is (const struct walk_doc *d, struct weir_bytes text)
+walk_text_is_end (const struct walk_doc *d)
 {
-    uint32_t point = 0;
-    size_t i = 0;
-    for (size_t n; (n = weir_utf8_next (text, &point)) > 0; i++) {
-        if (i >= d->len || d->text[i] != point) {
-            return false;
-        }
-        text = weir_bytes (text.data + n, text.len - n);
+    const struct walk_history *h = d->history;
+    bool same = d->len == h->end_len;
+    for (size_t i = 0; same && i < d->len; i++) {
+        same = d->text[i] == h->end[i];
     }
-    return text.len == 0 && i == d->len;
+    return same;
 }
 
 #endif
