@@ -232,6 +232,19 @@ function plan (txns, lanes) {
     return steps;
 }
 
+// By lane: is its last stretch nobody's parent?
+function findEnds (txns, lanes) {
+    const last = new Array(lanes).fill(-1);
+    const isParent = new Uint8Array(txns.length);
+    txns.forEach((t, i) => {
+        last[t.lane] = i;
+        t.parents.forEach((p) => {
+            isParent[p] = 1;
+        });
+    });
+    return last.map((i) => !isParent[i]);
+}
+
 function prepare (data, format) {
     const from = { sequential: fromSequential, concurrent: fromConcurrent, graph: fromGraph };
     let txns = from[format](data);
@@ -245,10 +258,11 @@ function prepare (data, format) {
             astral ||= hasAstral(p[2]);
         }
     }
-    return { txns, lanes, steps: plan(txns, lanes), events, astral, end: data.endContent };
+    return { txns, lanes, steps: plan(txns, lanes), isEnd: findEnds(txns, lanes), events, astral,
+             end: data.endContent };
 }
 
-// {format, cases: [{txns, lanes, steps, events, astral, end}]}
+// {format, cases: [{txns, lanes, steps, isEnd, events, astral, end}]}
 export function load (file) {
     let bytes = readFileSync(file);
     if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
