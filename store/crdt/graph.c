@@ -530,7 +530,7 @@ weir_graph_diff (const struct weir_graph *self, const uint32_t *a, size_t n_a, c
 {
     weir_numbers_clear (only_a);
     weir_numbers_clear (only_b);
-    if (n_a == n_b && n_a <= 2 && is_subset (a, n_a, b, n_b)) {
+    if (n_a <= 2 && n_b <= 2 && is_subset (a, n_a, b, n_b) && is_subset (b, n_b, a, n_a)) {
         return;
     }
     (void) walk_apart (self, a, n_a, b, n_b, only_a, only_b, false);

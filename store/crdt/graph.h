@@ -66,12 +66,13 @@ void weir_graph_diff (const struct weir_graph *self, const uint32_t *a, size_t n
 void weir_graph_minimize (const struct weir_graph *self, struct weir_numbers *version);
 /* The last critical node of a version: nothing in the version is concurrent with it.
  * WEIR_GRAPH_NONE when that is only the empty version. *zone: all of the version that is not it
- * nor in its past, ascending. Given the union of the heads of two versions, a walker that starts
- * at the result and replays the zone has seen all that it needs to merge them. */
+ * nor in its past, ascending. Given the union of the heads of two versions (not minimized), a
+ * walker that starts at the result and replays the zone has seen all that it needs to merge them:
+ * the result is one of the numbers given or in the past of each. */
 uint32_t weir_graph_base (const struct weir_graph *self, const uint32_t *version, size_t count,
                           struct weir_numbers *zone);
 /* The nodes of `zone` (ascending) in an order that is cheap to replay: parents first, a branch
- * is finished before another begins, smaller branches first. */
+ * is finished before another begins, the one with the shorter way to the end first. */
 void weir_graph_order (const struct weir_graph *self, const struct weir_numbers *zone,
                        struct weir_numbers *order);
 /* before (a < b), after, equal, concurrent. */
