@@ -63,6 +63,7 @@ needs_broker    := runtime protos base
 # Libraries of the system, by the module that uses them.
 sys_base      := -ljansson
 sys_crypto    := -lsodium
+sys_crdt      := -lzstd
 sys_kv        := -lleveldb -lpthread
 sys_repo      := -lzstd
 sys_protos    := -lprotobuf-c

@@ -14,6 +14,7 @@ enum weir_domain {
     WEIR_DOMAIN_HELLO,     /* "weir-hello-v1": hash of both Hellos */
     WEIR_DOMAIN_TAG,       /* "weir-tag-v1": keyed per link */
     WEIR_DOMAIN_CHECK,     /* "weir-check-v1": checksums in tickets and files */
+    WEIR_DOMAIN_EXPORT,    /* "weir-export-v1": the root of a shallow export */
     WEIR_DOMAIN_COUNT
 };
 

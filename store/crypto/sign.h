@@ -13,6 +13,7 @@ enum weir_sign_use {
     WEIR_SIGN_PROOF,  /* "weir-sign-proof": a session's handshake */
     WEIR_SIGN_CARD,   /* "weir-sign-card" */
     WEIR_SIGN_TICKET, /* "weir-sign-ticket" */
+    WEIR_SIGN_EXPORT, /* "weir-sign-export": the hash of a shallow export's root */
     WEIR_SIGN_USE_COUNT
 };
 

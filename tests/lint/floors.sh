@@ -12,6 +12,7 @@ lint_files '*.c' '*.h' '*.def' | grep -v '^tests/' | xargs grep -HnE '^ *# *incl
         row("store/crypto/",     "store/crypto/ store/base/", "sodium")
         row("store/dag/",        "store/dag/ store/crypto/ store/base/", "")
         row("store/crdt/",       "store/crdt/ store/dag/ store/base/ store/crypto/", "jansson")
+        row("store/crdt/export_pack.", "store/crdt/", "zstd")
         row("store/sync/",       "store/sync/ store/dag/ store/base/ store/crypto/", "")
         row("store/kv/",         "store/kv/ store/base/", "")
         row("store/kv/leveldb.", "store/kv/ store/base/", "leveldb")

@@ -37,6 +37,7 @@ test_domains (void **state)
         [WEIR_DOMAIN_HELLO] = "6c32684fdc9fd869bccdefe3753997c716034ec1849c13e2de279e8f76af8209",
         [WEIR_DOMAIN_TAG] = "b7684a0c0725d93c87d96033015f137f73a52c12b7b0b3f58e19ee2e86c2b485",
         [WEIR_DOMAIN_CHECK] = "ed70651cfce4ecde8e009b45a19ae2e298cd50a7425d52ca0cf6c8f4d34b9a26",
+        [WEIR_DOMAIN_EXPORT] = "0dbdc385b825c244a8f28dc1c67787d2dc529582c1a35c25aef23bdec2bdfdde",
     };
     for (unsigned d = 0; d < WEIR_DOMAIN_COUNT; d++) {
         struct weir_id id =

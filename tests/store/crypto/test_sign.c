@@ -40,7 +40,8 @@ test_uses (void **state)
 {
     (void) state;
     static const char *const tags[WEIR_SIGN_USE_COUNT] = { "weir-sign-entry", "weir-sign-proof",
-                                                           "weir-sign-card", "weir-sign-ticket" };
+                                                           "weir-sign-card", "weir-sign-ticket",
+                                                           "weir-sign-export" };
     static uint8_t message[5000];
     static const size_t lens[] = { 0, 1, 32, 240, 241, 242, 243, 5000 };
     struct weir_identity k;
