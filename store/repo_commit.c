@@ -97,7 +97,7 @@ weir_repo_seal (struct weir_repo *self, struct weir_repo_db *db)
     db->open = false;
     db->own_branch = weir_repo_run_store (self, db, &run, &place, &weir_id_zero);
     weir_repo_tips_note (self, db, &run);
-    weir_repo_doc_sealed (self, db, &run, db->own_branch);
+    weir_repo_doc_sealed (self, db, &run, &place, db->own_branch);
 }
 
 /* Makes the open run one that takes an entry of this kind and size on top of all heads. */
@@ -276,8 +276,9 @@ weir_repo_commit (struct weir_repo *self, const struct weir_id *id, struct weir_
         .lamport = db->lamport,
         .ops = ops,
     };
+    struct weir_id before = db->builder.tip;
     add_entry (self, db, ops, now_ms, payload, &facts.id);
-    weir_repo_doc_commit (self, db, &facts, payload);
+    weir_repo_doc_commit (self, db, &facts, &before, payload);
     *entry = facts.id;
     weir_repo_flush_if_large (self);
     return WEIR_OK;

@@ -34,25 +34,97 @@ count_since (struct weir_repo_db *db, uint64_t entries, uint64_t bytes)
     db->since_bytes += bytes;
 }
 
+/* An entry could not be applied and is not passed: the document is read anew when it is wanted. */
+static void
+let_go (struct weir_repo *self, struct weir_repo_db *db)
+{
+    self->docs_bytes -= db->doc_bytes;
+    db->doc_bytes = 0;
+    weir_buf_clear (&db->open_inert);
+    weir_doc_destroy (&db->doc);
+}
+
+/* The parents of entry `i` of a run: at most WEIR_ENTRY_DEPS_MAX + 1, into `parents`. */
+static uint32_t
+entry_parents (const struct weir_run *run, uint32_t i, const struct weir_id *before,
+               struct weir_id *parents)
+{
+    uint32_t n = 0;
+    if (i > 0) {
+        parents[n++] = *before;
+        return n;
+    }
+    if (run->seq > 0) {
+        parents[n++] = run->prev;
+    }
+    for (uint16_t k = 0; k < run->n_deps; k++) {
+        parents[n++] = run->deps[k];
+    }
+    return n;
+}
+
 void
 weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
-                      const struct weir_doc_entry *entry, struct weir_bytes payload)
+                      const struct weir_doc_entry *entry, const struct weir_id *before,
+                      struct weir_bytes payload)
 {
-    (void) self;
+    struct weir_id parents[WEIR_ENTRY_DEPS_MAX + 1];
+    struct weir_doc_entry e = *entry;
+    bool deferred = false;
     if (db->doc == NULL) {
         return;
     }
-    enum weir_status status = weir_doc_apply (db->doc, entry, payload);
+    const struct weir_run *head = &db->builder.head;
+    e.parents = parents;
+    e.n_parents = entry_parents (head, head->count - 1, before, parents);
+    enum weir_status status = weir_doc_apply (db->doc, &e, payload, &deferred);
+    if (deferred) {
+        let_go (self, db);
+        return;
+    }
     if (status != WEIR_OK) {
-        weir_buf_put_u32 (&db->open_inert, db->builder.head.count - 1);
+        weir_buf_put_u32 (&db->open_inert, head->count - 1);
         weir_buf_put_u8 (&db->open_inert, (uint8_t) status);
     }
     count_since (db, 1, payload.len);
 }
 
+/* Applies the entries of a data run, passes those of others; those that do nothing are marked
+ * when `mark`. Not WEIR_OK: the rest could not be applied. */
+static enum weir_status
+apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc,
+           const struct weir_run *run, uint64_t lamport, uint32_t branch, bool mark)
+{
+    struct weir_id parents[WEIR_ENTRY_DEPS_MAX + 1];
+    struct weir_doc_entry entry = {
+        .chain = run->chain, .seq = run->seq, .lamport = lamport, .parents = parents
+    };
+    for (uint32_t i = 0; i < run->count; i++) {
+        bool deferred = false;
+        enum weir_status status = WEIR_OK;
+        entry.n_parents = entry_parents (run, i, &entry.id, parents);
+        entry.id = run->entries[i].id;
+        entry.ops = run->entries[i].ops;
+        if (run->kind == WEIR_ENTRY_DATA) {
+            status = weir_doc_apply (doc, &entry, run->entries[i].payload, &deferred);
+        } else {
+            weir_doc_pass (doc, &entry);
+        }
+        if (deferred) {
+            return status;
+        }
+        if (status != WEIR_OK && mark) {
+            weir_repo_mark_inert (self, db, branch, entry.seq, status);
+        }
+        entry.lamport += entry.ops;
+        entry.seq++;
+    }
+    return WEIR_OK;
+}
+
 void
 weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
-                      uint32_t branch)
+                      const struct weir_repo_place *place, uint32_t branch)
 {
     struct weir_reader r = weir_reader (weir_buf_bytes (&db->open_inert));
     while (weir_reader_left (&r) > 0) {
@@ -62,25 +134,10 @@ weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db, const str
     }
     weir_buf_clear (&db->open_inert);
     if (db->doc != NULL) {
-        db->inert_position = db->position;
-    }
-}
-
-/* Applies the entries of a data run; those that do nothing are marked when `mark`. */
-static void
-apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc,
-           const struct weir_run *run, uint64_t lamport, uint32_t branch, bool mark)
-{
-    struct weir_doc_entry entry = { .chain = run->chain, .seq = run->seq, .lamport = lamport };
-    for (uint32_t i = 0; i < run->count; i++) {
-        entry.id = run->entries[i].id;
-        entry.ops = run->entries[i].ops;
-        enum weir_status status = weir_doc_apply (doc, &entry, run->entries[i].payload);
-        if (status != WEIR_OK && mark) {
-            weir_repo_mark_inert (self, db, branch, entry.seq, status);
+        if (run->kind != WEIR_ENTRY_DATA) {
+            (void) apply_run (self, db, db->doc, run, place->lamport, branch, false);
         }
-        entry.lamport += entry.ops;
-        entry.seq++;
+        db->inert_position = db->position;
     }
 }
 
@@ -91,8 +148,11 @@ weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct
     if (db->doc == NULL) {
         return;
     }
+    if (apply_run (self, db, db->doc, run, place->lamport, branch, true) != WEIR_OK) {
+        let_go (self, db);
+        return;
+    }
     if (run->kind == WEIR_ENTRY_DATA) {
-        apply_run (self, db, db->doc, run, place->lamport, branch, true);
         count_since (db, run->count, run->bytes.len);
     }
     db->inert_position = db->position;
@@ -109,9 +169,6 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
     if (status != WEIR_OK) {
         return status == WEIR_NOT_FOUND ? WEIR_CORRUPT : status;
     }
-    if (place.row.kind != WEIR_ENTRY_DATA) {
-        return WEIR_OK;
-    }
     struct weir_repo_record record;
     struct weir_run run;
     status = weir_repo_record_get (self, db, place.branch, place.row.range.from_seq, buf, &record);
@@ -119,8 +176,8 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
         status = weir_repo_run_decode (self, db, &record, &run);
     }
     if (status == WEIR_OK) {
-        apply_run (self, db, doc, &run, record.lamport, place.branch,
-                   mark && position > db->inert_position);
+        status = apply_run (self, db, doc, &run, record.lamport, place.branch,
+                            mark && position > db->inert_position);
     }
     return status;
 }
@@ -130,6 +187,7 @@ weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t 
                       struct weir_doc *doc)
 {
     weir_repo_settle (self);
+    weir_doc_cool (doc); /* the log is here: what concurrency needs can be read again */
     struct weir_repo_key from =
         weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, after + 1);
     struct weir_repo_key all = weir_repo_key_db (WEIR_REPO_TABLE_ARRIVAL, db->number);

@@ -361,12 +361,16 @@ WEIR_MUST enum weir_status weir_repo_id_at (struct weir_repo *self, struct weir_
 
 /* ---- repo_docs.c ---- */
 
-/* Applies an entry committed here, when the document is loaded. */
+/* Applies the last entry of the open run, when the document is loaded; its parents are filled in
+ * here (`before`: the entry before it in the run, if there is one). */
 void weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
-                           const struct weir_doc_entry *entry, struct weir_bytes payload);
-/* The run of ours in `sealed` is stored: marks those of its entries that did nothing. */
+                           const struct weir_doc_entry *entry, const struct weir_id *before,
+                           struct weir_bytes payload);
+/* The run of ours in `sealed` is stored: marks those of its entries that did nothing, passes what
+ * was no data. */
 void weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db,
-                           const struct weir_run *run, uint32_t branch);
+                           const struct weir_run *run, const struct weir_repo_place *place,
+                           uint32_t branch);
 /* Applies a stored run to the document, if it is loaded; `place` has the first entry's
  * lamport. */
 void weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,

@@ -1,29 +1,21 @@
-/* Owns a document: the tree of containers, the table of chains, and how entries are applied,
- * whole or not at all. What ops mean, the container types know; edits and states have their own
- * files. The repository calls it, one thread. */
+/* Owns a document's entries: how they are applied, whole or not at all, and which of them are its
+ * heads. What ops mean, the container types know; doc_tree.c has what types ask for, doc_read.c
+ * the values, doc_history.c what is needed for concurrent entries. One thread. */
 
-#include "store/crdt/container.h"
-#include "store/crdt/payload.h"
-
-#include "store/base/map.h"
+#include "store/crdt/doc_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* A decoded payload's arrays are kept for the next one, up to this many items. */
 #define SCRATCH_ITEMS_MAX 4096u
-#define CHAIN_ROUGH_BYTES 200u
 
-struct weir_doc {
-    struct weir_container *top;
-    struct weir_chain *chains;
-    size_t n_chains;
-    size_t chains_cap;
-    struct weir_map *chain_numbers; /* author, lane -> number + 1 */
-    uint32_t last_chain;            /* the one asked for last */
-    struct weir_payload scratch;
-    size_t bytes;
-};
+static void
+destroy_unique (void *value)
+{
+    struct weir_container *c = value;
+    weir_container_destroy (&c);
+}
 
 struct weir_doc *
 weir_doc_new (void)
@@ -33,6 +25,9 @@ weir_doc_new (void)
     self->top->type = &weir_container_map;
     self->top->doc = self;
     self->chain_numbers = weir_map_new ();
+    self->uniques = weir_map_new ();
+    self->graph = weir_graph_new ();
+    self->now.node = WEIR_GRAPH_NONE;
     self->bytes = sizeof *self + weir_container_map.size;
     return self;
 }
@@ -46,16 +41,21 @@ weir_doc_destroy (struct weir_doc **self_p)
     }
     *self_p = NULL;
     weir_container_destroy (&self->top);
+    weir_map_destroy (&self->uniques, destroy_unique);
     weir_map_destroy (&self->chain_numbers, NULL);
+    weir_graph_destroy (&self->graph);
+    weir_numbers_fini (&self->now.parents);
     weir_payload_fini (&self->scratch);
     free (self->chains);
+    free (self->heads);
     free (self);
 }
 
 size_t
 weir_doc_memory_bytes (const struct weir_doc *self)
 {
-    return self->bytes;
+    return self->bytes + self->heads_cap * sizeof *self->heads
+           + (self->graph != NULL ? weir_graph_memory_bytes (self->graph) : 0);
 }
 
 void
@@ -70,73 +70,218 @@ weir_doc_top (const struct weir_doc *doc)
     return doc->top;
 }
 
-/* ---- chains ---- */
+/* ---- heads ---- */
 
-uint32_t
-weir_doc_chain_number (struct weir_doc *doc, const struct weir_chain *chain)
+const struct weir_id *
+weir_doc_heads (const struct weir_doc *self, size_t *count)
 {
-    if (doc->n_chains > 0 && weir_chain_compare (&doc->chains[doc->last_chain], chain) == 0) {
-        return doc->last_chain;
+    *count = self->n_heads;
+    return self->heads;
+}
+
+uint64_t
+weir_doc_lamport (const struct weir_doc *self)
+{
+    return self->lamport;
+}
+
+/* Where the id stands, or would. */
+static size_t
+head_place (const struct weir_doc *self, const struct weir_id *id)
+{
+    size_t from = 0;
+    size_t to = self->n_heads;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (weir_id_compare (&self->heads[middle], id) < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
     }
-    uint8_t key[WEIR_ID_BYTES + 8];
-    memcpy (key, chain->author.b, WEIR_ID_BYTES);
-    weir_store_u64 (key + WEIR_ID_BYTES, chain->lane);
-    uintptr_t number = (uintptr_t) weir_map_get (doc->chain_numbers, weir_bytes (key, sizeof key));
-    if (number == 0) {
-        weir_grow (&doc->chains, &doc->chains_cap, doc->n_chains + 1, sizeof *doc->chains);
-        doc->chains[doc->n_chains++] = *chain;
-        number = doc->n_chains;
-        (void) weir_map_put (doc->chain_numbers, weir_bytes (key, sizeof key), (void *) number);
-        weir_doc_count_bytes (doc, CHAIN_ROUGH_BYTES);
+    return from;
+}
+
+static bool
+is_head (const struct weir_doc *self, size_t place, const struct weir_id *id)
+{
+    return place < self->n_heads && weir_id_equal (&self->heads[place], id);
+}
+
+/* All that was applied is in the past of the heads, so an entry that has them all for parents has
+ * seen everything, whatever else it names. */
+static bool
+is_on_top (const struct weir_doc *self, const struct weir_doc_entry *entry)
+{
+    size_t found = 0;
+    for (uint32_t i = 0; i < entry->n_parents; i++) {
+        bool again = i > 0 && weir_id_equal (&entry->parents[i], &entry->parents[0]);
+        if (!again && is_head (self, head_place (self, &entry->parents[i]), &entry->parents[i])) {
+            found++;
+        }
     }
-    doc->last_chain = (uint32_t) (number - 1);
-    return doc->last_chain;
+    return found >= self->n_heads;
+}
+
+static void
+heads_advance (struct weir_doc *self, const struct weir_doc_entry *entry)
+{
+    size_t place = 0;
+    for (uint32_t i = 0; i < entry->n_parents; i++) {
+        place = head_place (self, &entry->parents[i]);
+        if (is_head (self, place, &entry->parents[i])) {
+            self->n_heads--;
+            memmove (&self->heads[place], &self->heads[place + 1],
+                     (self->n_heads - place) * sizeof *self->heads);
+        }
+    }
+    place = head_place (self, &entry->id);
+    weir_assert (!is_head (self, place, &entry->id));
+    weir_grow (&self->heads, &self->heads_cap, self->n_heads + 1, sizeof *self->heads);
+    memmove (&self->heads[place + 1], &self->heads[place],
+             (self->n_heads - place) * sizeof *self->heads);
+    self->heads[place] = entry->id;
+    self->n_heads++;
+    if (self->lamport < entry->lamport + entry->ops) {
+        self->lamport = entry->lamport + entry->ops;
+    }
+}
+
+void
+weir_doc_advance (struct weir_doc *self, const struct weir_doc_entry *entry)
+{
+    if (self->graph != NULL && weir_graph_find (self->graph, &entry->id) == WEIR_GRAPH_NONE) {
+        (void) weir_doc_graph_add (self, entry);
+    }
+    heads_advance (self, entry);
 }
 
 uint32_t
-weir_doc_chains (const struct weir_doc *doc)
+weir_doc_graph_add (struct weir_doc *self, const struct weir_doc_entry *entry)
 {
-    return (uint32_t) doc->n_chains;
+    struct weir_graph_node node = { .id = entry->id,
+                                    .chain = entry->chain,
+                                    .seq = entry->seq,
+                                    .lamport = entry->lamport,
+                                    .ops = entry->ops };
+    uint32_t number = WEIR_GRAPH_NONE;
+    enum weir_status status =
+        weir_graph_add (self->graph, &node, entry->parents, entry->n_parents, &number);
+    return status == WEIR_OK ? number : WEIR_GRAPH_NONE;
 }
 
-const struct weir_chain *
-weir_doc_chain (const struct weir_doc *doc, uint32_t number)
+void
+weir_doc_pass (struct weir_doc *self, const struct weir_doc_entry *entry)
 {
-    return &doc->chains[number];
+    weir_assert (self->change == NULL);
+    weir_doc_advance (self, entry);
 }
 
-/* weir_order_key_compare, without building the keys. */
-int
-weir_doc_compare_stamps (const struct weir_doc *doc, const struct weir_stamp *a,
-                         const struct weir_stamp *b)
+/* ---- the entry at hand ---- */
+
+uint32_t
+weir_doc_node (const struct weir_doc *doc)
 {
-    if (a->lamport != b->lamport) {
-        return a->lamport < b->lamport ? -1 : 1;
+    return doc->now.node;
+}
+
+const uint32_t *
+weir_doc_node_parents (const struct weir_doc *doc, size_t *count)
+{
+    *count = doc->now.parents.count;
+    return doc->now.parents.items;
+}
+
+bool
+weir_doc_is_fast (const struct weir_doc *doc)
+{
+    return doc->now.is_fast;
+}
+
+const struct weir_graph *
+weir_doc_graph (const struct weir_doc *doc)
+{
+    return doc->graph;
+}
+
+void
+weir_doc_begin (struct weir_doc *self, const struct weir_doc_entry *entry)
+{
+    struct weir_doc_now *now = &self->now;
+    now->entry = entry;
+    now->is_fast = entry == NULL || is_on_top (self, entry);
+    now->node = WEIR_GRAPH_NONE;
+    weir_numbers_clear (&now->parents);
+    if (self->graph == NULL) {
+        return;
     }
-    if (a->chain != b->chain) {
-        return weir_chain_compare (&doc->chains[a->chain], &doc->chains[b->chain]);
+    if (entry == NULL) {
+        size_t n = 0;
+        const uint32_t *heads = weir_graph_heads (self->graph, &n);
+        now->node = weir_graph_count (self->graph);
+        for (size_t i = 0; i < n; i++) {
+            weir_numbers_push (&now->parents, heads[i]);
+        }
+        return;
     }
-    return weir_id_compare (a->entry, b->entry);
+    now->node = weir_doc_graph_add (self, entry);
+    weir_assert (now->node != WEIR_GRAPH_NONE); /* its past is here, and it was not */
+    const struct weir_graph_node *node = weir_graph_node (self->graph, now->node);
+    for (uint32_t i = 0; i < node->n_parents; i++) {
+        weir_numbers_push (&now->parents, node->parents[i]);
+    }
+}
+
+void
+weir_doc_end (struct weir_doc *self)
+{
+    self->now.entry = NULL;
+    self->now.node = WEIR_GRAPH_NONE;
+    self->now.is_fast = false;
+    self->now.is_applied = false;
+    weir_numbers_clear (&self->now.parents);
 }
 
 /* ---- applying ---- */
 
+/* The root, or unique child, that the row hangs below. */
 static struct weir_container *
-row_container (struct weir_doc *self, struct weir_payload *p, uint32_t row, bool make)
+row_origin (struct weir_doc *self, struct weir_payload *p, const struct weir_payload_row *row,
+            const struct weir_id *entry, bool make)
+{
+    if (row->kind == WEIR_ROW_ROOT) {
+        return weir_container_child (self->top, row->key, row->type, make);
+    }
+    struct weir_op_id made = { .entry = *entry, .offset = row->made_ref.offset };
+    if (row->made_ref.row != 0) {
+        memcpy (made.entry.b, p->ids.data + (row->made_ref.row - 1u) * WEIR_ID_BYTES,
+                WEIR_ID_BYTES);
+    }
+    if (make) {
+        return weir_doc_unique_make (self, &made, row->type);
+    }
+    struct weir_id id = weir_container_unique_id (&made, row->type->number);
+    return weir_doc_unique (self, &id);
+}
+
+struct weir_container *
+weir_doc_row_container (struct weir_doc *self, struct weir_payload *p, uint32_t row,
+                        const struct weir_id *entry, bool make)
 {
     uint32_t way[WEIR_CONTAINER_DEPTH_MAX];
     size_t n = 0;
     while (p->rows[row].container == NULL) {
         way[n++] = row;
-        if (p->rows[row].kind == WEIR_ROW_ROOT) {
+        if (p->rows[row].kind != WEIR_ROW_PATH) {
             break;
         }
         row = p->rows[row].parent;
     }
     struct weir_container *c = p->rows[row].container;
     while (n > 0) {
-        struct weir_row_of_payload *r = &p->rows[way[--n]];
-        c = weir_container_child (c != NULL ? c : self->top, r->key, r->type, make);
+        struct weir_payload_row *r = &p->rows[way[--n]];
+        c = r->kind == WEIR_ROW_PATH ? weir_container_child (c, r->key, r->type, make)
+                                     : row_origin (self, p, r, entry, make);
         r->container = c;
         if (c == NULL) {
             return NULL;
@@ -145,44 +290,87 @@ row_container (struct weir_doc *self, struct weir_payload *p, uint32_t row, bool
     return c;
 }
 
-static enum weir_status
-validate (struct weir_doc *self, struct weir_payload *p)
+enum weir_status
+weir_doc_validate (struct weir_doc *self, struct weir_payload *p, const struct weir_id *entry)
 {
     enum weir_status status = WEIR_OK;
     for (size_t i = 0; i < p->n_ops && status == WEIR_OK; i++) {
-        const struct weir_op *op = &p->ops[i];
-        const struct weir_container_type *type = p->rows[op->row].type;
-        if (type->validate != NULL) {
-            status = type->validate (row_container (self, p, op->row, false), op);
+        struct weir_op *op = &p->ops[i];
+        struct weir_payload_row *row = &p->rows[op->row];
+        weir_payload_resolve (p, op, entry);
+        if (row->type->validate != NULL) {
+            struct weir_container *c = weir_doc_row_container (self, p, op->row, entry, false);
+            status = row->type->validate (c, op, &row->check);
         }
     }
     return status;
 }
 
+static void
+apply_ops (struct weir_doc *self, struct weir_payload *p, const struct weir_doc_entry *entry)
+{
+    struct weir_stamp stamp = { .lamport = entry->lamport, .entry = &entry->id, .seq = entry->seq };
+    stamp.chain = weir_doc_chain_number (self, &entry->chain);
+    for (size_t i = 0; i < p->n_ops; i++) {
+        const struct weir_op *op = &p->ops[i];
+        struct weir_container *c = weir_doc_row_container (self, p, op->row, &entry->id, true);
+        c->type->apply (c, op, &stamp);
+        stamp.lamport += op->atoms;
+        stamp.offset += op->atoms;
+    }
+}
+
+static bool
+needs_history (const struct weir_payload *p)
+{
+    for (size_t i = 0; i < p->n_rows; i++) {
+        if (p->rows[i].type->record != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+scratch_trim (struct weir_doc *self)
+{
+    if (self->scratch.rows_cap > SCRATCH_ITEMS_MAX || self->scratch.ops_cap > SCRATCH_ITEMS_MAX) {
+        weir_payload_fini (&self->scratch);
+    }
+}
+
 enum weir_status
 weir_doc_apply (struct weir_doc *self, const struct weir_doc_entry *entry,
-                struct weir_bytes payload)
+                struct weir_bytes payload, bool *deferred)
 {
     struct weir_payload *p = &self->scratch;
+    bool later = false;
+    weir_assert (self->change == NULL);
     enum weir_status status = weir_payload_decode (p, payload);
     if (status == WEIR_OK && p->atoms != entry->ops) {
         status = WEIR_BAD_PAYLOAD;
     }
+    if (status == WEIR_OK && self->graph == NULL && needs_history (p) && !is_on_top (self, entry)) {
+        status = weir_doc_warm (self);
+        later = status != WEIR_OK;
+    }
+    if (later) {
+        goto done;
+    }
+    weir_doc_begin (self, entry);
     if (status == WEIR_OK) {
-        status = validate (self, p);
+        status = weir_doc_validate (self, p, &entry->id);
     }
-    if (status == WEIR_OK && p->n_ops > 0) {
-        struct weir_stamp stamp = { .lamport = entry->lamport, .entry = &entry->id };
-        stamp.chain = weir_doc_chain_number (self, &entry->chain);
-        for (size_t i = 0; i < p->n_ops; i++) {
-            const struct weir_op *op = &p->ops[i];
-            struct weir_container *c = row_container (self, p, op->row, true);
-            c->type->apply (c, op, &stamp);
-            stamp.lamport += op->atoms;
-        }
+    weir_doc_advance (self, entry);
+    self->now.is_applied = true;
+    if (status == WEIR_OK) {
+        apply_ops (self, p, entry);
     }
-    if (p->rows_cap > SCRATCH_ITEMS_MAX || p->ops_cap > SCRATCH_ITEMS_MAX) {
-        weir_payload_fini (p);
+    weir_doc_end (self);
+done:
+    scratch_trim (self);
+    if (deferred != NULL) {
+        *deferred = later;
     }
     return status;
 }
@@ -209,147 +397,5 @@ weir_doc_payload_json (struct weir_bytes payload, json_t **out)
         *out = weir_payload_json (&p);
     }
     weir_payload_fini (&p);
-    return status;
-}
-
-/* ---- reading ---- */
-
-/* One container on the way down; `json` is what its items go to. */
-struct frame {
-    const struct weir_container *container;
-    json_t *json;
-    size_t next;
-};
-
-static void
-json_put (json_t *to, struct weir_bytes key, json_t *value)
-{
-    const char *name = key.len > 0 ? (const char *) key.data : "";
-    if (json_is_array (to)) {
-        json_array_append_new (to, value);
-    } else {
-        json_object_setn_new_nocheck (to, name, key.len, value);
-    }
-}
-
-/* The value as JSON, with all below: a walk with a stack as high as documents may be deep. */
-json_t *
-weir_doc_item_json (const struct weir_item *item)
-{
-    struct frame frames[WEIR_CONTAINER_DEPTH_MAX + 1];
-    if (item->value.type != WEIR_VALUE_CONTAINER) {
-        return weir_value_json (&item->value);
-    }
-    if (item->child == NULL) {
-        return weir_container_type (item->value.container)->json (NULL);
-    }
-    json_t *out = item->child->type->json (item->child);
-    size_t depth = 0;
-    frames[depth++] = (struct frame){ .container = item->child, .json = out };
-    while (depth > 0) {
-        struct frame *f = &frames[depth - 1];
-        struct weir_item below;
-        if (f->container->type->next == NULL
-            || !f->container->type->next (f->container, &f->next, &below)) {
-            depth--;
-        } else if (below.value.type != WEIR_VALUE_CONTAINER) {
-            json_put (f->json, below.key, weir_value_json (&below.value));
-        } else {
-            const struct weir_container_type *type = weir_container_type (below.value.container);
-            json_t *json = type->json (below.child);
-            json_put (f->json, below.key, json);
-            if (below.child != NULL) {
-                frames[depth++] = (struct frame){ .container = below.child, .json = json };
-            }
-        }
-    }
-    return out;
-}
-
-/* What is visible at the first `count` parts of the path; false: nothing. */
-static bool
-resolve (const struct weir_doc *self, const struct weir_path *path, size_t count,
-         struct weir_item *item)
-{
-    *item = (struct weir_item){ .value = { .type = WEIR_VALUE_CONTAINER,
-                                           .container = WEIR_CONTAINER_MAP },
-                                .child = self->top };
-    for (size_t i = 0; i < count; i++) {
-        const struct weir_container *c = item->child;
-        if (c == NULL || c->type->find == NULL
-            || !c->type->find (c, weir_bytes_str (path->parts[i]), item)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-enum weir_status
-weir_doc_get (const struct weir_doc *self, const char *path, json_t **out, struct weir_error *e)
-{
-    struct weir_path parts = { 0 };
-    struct weir_item item;
-    enum weir_status status = weir_path_parse (&parts, path, e);
-    if (status == WEIR_OK && !resolve (self, &parts, parts.count, &item)) {
-        status = weir_error_set (e, WEIR_NOT_FOUND, NULL, "there is nothing at %s", path);
-    }
-    if (status == WEIR_OK) {
-        *out = weir_doc_item_json (&item);
-    }
-    weir_path_fini (&parts);
-    return status;
-}
-
-static json_t *
-concurrent_json (const struct weir_container *c, struct weir_bytes key,
-                 const struct weir_value *value)
-{
-    struct weir_item item = { .key = key, .value = *value };
-    if (value->type == WEIR_VALUE_DELETED) {
-        return NULL;
-    }
-    if (value->type == WEIR_VALUE_CONTAINER) {
-        /* Looks only: nothing is made. */
-        item.child = weir_container_child ((struct weir_container *) (uintptr_t) c, key,
-                                           weir_container_type (value->container), false);
-    }
-    return weir_doc_item_json (&item);
-}
-
-enum weir_status
-weir_doc_conflicts (const struct weir_doc *self, const char *path, struct weir_doc_value *values,
-                    size_t max, size_t *count, struct weir_error *e)
-{
-    struct weir_path parts = { 0 };
-    struct weir_item item;
-    struct weir_concurrent found[WEIR_LOSERS_MAX + 1];
-    size_t n = 0;
-    size_t wanted = max < WEIR_LOSERS_MAX + 1 ? max : WEIR_LOSERS_MAX + 1;
-    enum weir_status status = weir_path_parse (&parts, path, e);
-    if (status == WEIR_OK && parts.count < 2) {
-        status = weir_error_set (e, WEIR_INVALID_PATH, NULL,
-                                 "values concur at the key of a map, and %s names none", path);
-    }
-    if (status != WEIR_OK) {
-        goto done;
-    }
-    struct weir_bytes key = weir_bytes_str (parts.parts[parts.count - 1]);
-    if (resolve (self, &parts, parts.count - 1, &item) && item.child != NULL
-        && item.child->type->concurrent != NULL) {
-        n = item.child->type->concurrent (item.child, key, found, wanted);
-    }
-    if (n == 0) {
-        status = weir_error_set (e, WEIR_NOT_FOUND, NULL, "nothing was ever written at %s", path);
-        goto done;
-    }
-    for (size_t i = 0; i < n; i++) {
-        values[i].key = (struct weir_order_key){ .lamport = found[i].stamp.lamport,
-                                                 .chain = self->chains[found[i].stamp.chain],
-                                                 .entry = *found[i].stamp.entry };
-        values[i].value = concurrent_json (item.child, key, &found[i].value);
-    }
-    *count = n;
-done:
-    weir_path_fini (&parts);
     return status;
 }

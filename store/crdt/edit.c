@@ -129,10 +129,11 @@ weir_edit_visible (struct weir_edit *self, uint32_t cell, struct weir_value *val
     const struct weir_edit_cell *c = &self->cells[cell];
     if (c->op != WEIR_EDIT_NONE) {
         size_t at = self->ops[c->op].at;
-        struct weir_reader r = weir_reader (weir_bytes (self->code.data + at, self->code.len - at));
-        struct weir_op op = { .code = weir_read_varint (&r) & 15u };
+        struct weir_op_reader r = { .r = weir_reader (
+                                        weir_bytes (self->code.data + at, self->code.len - at)) };
+        struct weir_op op = { .code = weir_read_varint (&r.r) & 15u };
         enum weir_status status = weir_container_map.decode (&r, &op);
-        weir_assert (status == WEIR_OK && !r.bad);
+        weir_assert (status == WEIR_OK && !r.r.bad);
         *value = op.value;
         return op.value.type != WEIR_VALUE_DELETED;
     }
@@ -195,7 +196,8 @@ op_put (struct weir_edit *self, uint32_t cell, const struct weir_value *value, s
     self->ops[self->n_ops] =
         (struct weir_edit_op){ .cell = cell, .before = c->op, .at = (uint32_t) self->code.len };
     c->op = (uint32_t) self->n_ops++;
-    weir_payload_put_op (&self->code, &weir_container_map, &op);
+    struct weir_op_writer w = { .out = &self->code };
+    weir_payload_put_op (&w, &weir_container_map, &op);
     return WEIR_OK;
 }
 
@@ -446,6 +448,10 @@ weir_edit_assign (struct weir_edit *self, uint32_t cell, const json_t *value, st
         struct weir_value scalar;
         bool is_scalar = false;
         status = weir_value_from_json (&scalar, item.value, &self->scratch, &is_scalar, e);
+        if (status == WEIR_OK && json_is_array (item.value)) {
+            status = weir_error_set (e, WEIR_UNSUPPORTED, "an object with keys can hold the items",
+                                     "arrays are not supported yet");
+        }
         if (status != WEIR_OK) {
             break;
         }
@@ -631,16 +637,18 @@ weir_edit_seal (struct weir_edit *self, struct weir_bytes message, struct weir_b
                                "a commit message is UTF-8 without NUL, of at most %u bytes",
                                WEIR_MESSAGE_TEXT_BYTES_MAX);
     }
-    weir_buf_put_u8 (payload, WEIR_CODEC_DOC);
-    weir_buf_put_blob (payload, message);
-    weir_buf_put_varint (payload, self->n_rows);
+    weir_payload_begin (payload, message, NULL, 0, self->n_rows);
     for (size_t i = 0; i < self->n_rows; i++) {
         const struct weir_edit_shadow *s = &self->shadows[self->rows[i]];
         const struct weir_edit_cell *c = &self->cells[s->cell];
         bool is_root = c->shadow == 0;
-        weir_payload_put_row (payload, is_root ? WEIR_ROW_ROOT : WEIR_ROW_PATH, &weir_container_map,
-                              is_root ? 0 : self->shadows[c->shadow].row, cell_key (self, c));
+        struct weir_payload_row row = { .type = &weir_container_map,
+                                        .kind = is_root ? WEIR_ROW_ROOT : WEIR_ROW_PATH,
+                                        .parent = is_root ? 0 : self->shadows[c->shadow].row,
+                                        .key = cell_key (self, c) };
+        weir_payload_put_row (payload, &row);
     }
+    weir_buf_put_varint (payload, 0); /* no text */
     weir_buf_put (payload, self->code.data, self->code.len);
     if (payload->len - start > WEIR_PAYLOAD_BYTES_MAX) {
         payload->len = start;

@@ -73,8 +73,9 @@ value_pack (const struct weir_value *v, uint8_t number[8])
         memcpy (number, &v->number, 8);
         return weir_bytes (number, 8);
     }
-    return v->type == WEIR_VALUE_TEXT || v->type == WEIR_VALUE_BYTES ? v->bytes
-                                                                     : weir_bytes (NULL, 0);
+    bool has_bytes =
+        v->type == WEIR_VALUE_TEXT || v->type == WEIR_VALUE_BYTES || v->type == WEIR_VALUE_UNIQUE;
+    return has_bytes ? v->bytes : weir_bytes (NULL, 0);
 }
 
 static struct weir_value
@@ -333,30 +334,32 @@ winner_store (struct map *m, uint32_t index, const struct weir_stamp *stamp,
     }
 }
 
-static void
+/* Whether what is visible may have changed. */
+static bool
 cell_write (struct map *m, uint32_t index, const struct weir_stamp *stamp,
             const struct weir_value *value)
 {
     struct cell *c = m->cells[index];
     if (c->type == UNWRITTEN) {
         winner_store (m, index, stamp, value);
-        return;
+        return true;
     }
     struct weir_stamp old = cell_stamp (c);
     int order = weir_doc_compare_stamps (m->head.doc, stamp, &old);
     if (order == 0 || (order < 0 && old.chain == stamp->chain)
         || !losers_make_way (m, c->extra, stamp)) {
-        return;
+        return false;
     }
     if (order < 0) {
         loser_insert (m, c, stamp, value);
-        return;
+        return false;
     }
     if (old.chain != stamp->chain) {
         struct weir_value old_value = cell_value (c);
         loser_insert (m, c, &old, &old_value);
     }
     winner_store (m, index, stamp, value);
+    return true;
 }
 
 /* ---- the vtable ---- */
@@ -381,8 +384,9 @@ map_fini (struct weir_container *self)
 }
 
 static enum weir_status
-map_decode (struct weir_reader *r, struct weir_op *op)
+map_decode (struct weir_op_reader *in, struct weir_op *op)
 {
+    struct weir_reader *r = &in->r;
     if (op->code > WEIR_MAP_DELETE) {
         return WEIR_NEEDS_UPGRADE;
     }
@@ -401,7 +405,7 @@ map_decode (struct weir_reader *r, struct weir_op *op)
     if (r->bad || !weir_value_is_key (op->key)) {
         return WEIR_BAD_PAYLOAD;
     }
-    if (op->value.type == WEIR_VALUE_CONTAINER
+    if ((op->value.type == WEIR_VALUE_CONTAINER || op->value.type == WEIR_VALUE_UNIQUE)
         && weir_container_type (op->value.container) == NULL) {
         return WEIR_NEEDS_UPGRADE;
     }
@@ -409,12 +413,31 @@ map_decode (struct weir_reader *r, struct weir_op *op)
 }
 
 static void
-map_encode (struct weir_buf *out, const struct weir_op *op)
+map_encode (struct weir_op_writer *w, const struct weir_op *op)
 {
-    weir_buf_put_blob (out, op->key);
+    weir_buf_put_blob (w->out, op->key);
     if (op->code == WEIR_MAP_SET) {
-        weir_value_put (out, &op->value);
+        struct weir_value value = op->value;
+        if (value.type == WEIR_VALUE_UNIQUE) {
+            value.bytes = weir_bytes (NULL, 0); /* the op's own id says which */
+        }
+        weir_value_put (w->out, &value);
     }
+}
+
+/* What a write leaves in the register: of a unique child, its id. */
+static struct weir_value
+op_value (struct map *m, const struct weir_op *op, const struct weir_stamp *stamp)
+{
+    struct weir_value value = op->value;
+    if (value.type == WEIR_VALUE_UNIQUE) {
+        struct weir_op_id made = { .entry = *stamp->entry, .offset = stamp->offset };
+        struct weir_container *child =
+            weir_doc_unique_make (m->head.doc, &made, weir_container_type (value.container));
+        weir_container_adopt (&m->head, child);
+        value.bytes = weir_id_bytes (&child->id);
+    }
+    return value;
 }
 
 static void
@@ -422,8 +445,34 @@ map_apply (struct weir_container *self, const struct weir_op *op, const struct w
 {
     struct map *m = (struct map *) self;
     uint8_t number[8];
-    uint32_t index = cell_make (m, op->key, value_pack (&op->value, number).len);
-    cell_write (m, index, stamp, &op->value);
+    struct weir_value value = op_value (m, op, stamp);
+    uint32_t index = cell_make (m, op->key, value_pack (&value, number).len);
+    if (cell_write (m, index, stamp, &value) && weir_doc_is_heard (self->doc)) {
+        struct weir_notice notice = { .kind = WEIR_NOTICE_KEY, .container = self, .key = op->key };
+        weir_doc_notify (self->doc, &notice);
+    }
+}
+
+/* What the open change wrote last won, and stands alone with a zero entry. */
+static void
+map_seal (struct weir_container *self, const struct weir_op *op, const struct weir_stamp *stamp)
+{
+    struct map *m = (struct map *) self;
+    struct weir_container *child = NULL;
+    uint32_t hash = 0;
+    if (op->value.type == WEIR_VALUE_UNIQUE) {
+        child =
+            weir_doc_unique_sealed (self->doc, stamp->offset, op->value.container, stamp->entry);
+    }
+    uint32_t index = cell_find (m, op->key, &hash);
+    weir_assert (index != UINT32_MAX);
+    struct cell *c = m->cells[index];
+    if (c->lamport == stamp->lamport && c->chain == stamp->chain && weir_id_is_zero (&c->entry)) {
+        c->entry = *stamp->entry;
+        if (child != NULL) {
+            memcpy (c->bytes + c->key_len, child->id.b, WEIR_ID_BYTES);
+        }
+    }
 }
 
 static void
@@ -431,7 +480,7 @@ map_describe (const struct weir_op *op, json_t *out)
 {
     if (op->code == WEIR_MAP_DELETE) {
         json_object_set_new (out, "op", json_string ("delete"));
-    } else if (op->value.type == WEIR_VALUE_CONTAINER) {
+    } else if (op->value.type == WEIR_VALUE_CONTAINER || op->value.type == WEIR_VALUE_UNIQUE) {
         const struct weir_container_type *type = weir_container_type (op->value.container);
         json_object_set_new (out, "op", json_string ("make"));
         json_object_set_new (out, "type", json_string (type->name));
@@ -455,7 +504,10 @@ cell_item (const struct map *m, const struct cell *c, struct weir_item *item)
     struct weir_container *child = c->extra != NULL ? c->extra->children : NULL;
     item->key = weir_bytes (c->bytes, c->key_len);
     item->child = NULL;
-    if (m->head.parent == NULL) {
+    if (&m->head == weir_doc_top (m->head.doc)) {
+        while (child != NULL && weir_container_is_hollow (child)) {
+            child = child->sibling;
+        }
         item->value = (struct weir_value){ .type = WEIR_VALUE_CONTAINER };
         item->value.container = child != NULL ? child->type->number : 0;
         item->child = child;
@@ -465,6 +517,9 @@ cell_item (const struct map *m, const struct cell *c, struct weir_item *item)
         return false;
     }
     item->value = cell_value (c);
+    if (c->type == WEIR_VALUE_UNIQUE) {
+        item->child = weir_doc_value_child (m->head.doc, &item->value);
+    }
     while (child != NULL && c->type == WEIR_VALUE_CONTAINER && item->child == NULL) {
         item->child = child->type->number == c->container ? child : NULL;
         child = child->sibling;
@@ -679,6 +734,8 @@ const struct weir_container_type weir_container_map = {
     .encode = map_encode,
     .validate = NULL, /* a key can always be written */
     .apply = map_apply,
+    .record = NULL, /* a register needs no history */
+    .seal = map_seal,
     .describe = map_describe,
     .json = map_json,
     .next = map_next,

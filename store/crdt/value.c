@@ -1,7 +1,7 @@
-/* Owns the bytes and the JSON of values. It knows nothing of containers, registers or documents;
+/* Owns the bytes and the JSON of values. It knows nothing of registers or documents;
  * payloads, states, maps and edits stand on it. */
 
-#include "store/crdt/value.h"
+#include "store/crdt/container.h"
 
 #include "store/base/limits.h"
 
@@ -28,6 +28,9 @@ weir_value_put (struct weir_buf *out, const struct weir_value *v)
         weir_buf_put_blob (out, v->bytes);
     } else if (v->type == WEIR_VALUE_CONTAINER) {
         weir_buf_put_u8 (out, v->container);
+    } else if (v->type == WEIR_VALUE_UNIQUE) {
+        weir_buf_put_u8 (out, v->container);
+        weir_buf_put_bytes (out, v->bytes);
     }
 }
 
@@ -35,7 +38,7 @@ enum weir_status
 weir_value_read (struct weir_reader *r, struct weir_value *v)
 {
     struct weir_value read = { .type = weir_read_u8 (r) };
-    if (read.type > WEIR_VALUE_DELETED) {
+    if (read.type > WEIR_VALUE_UNIQUE) {
         return WEIR_NEEDS_UPGRADE;
     }
     if (read.type == WEIR_VALUE_INT) {
@@ -45,11 +48,25 @@ weir_value_read (struct weir_reader *r, struct weir_value *v)
         memcpy (&read.number.d, &bits, sizeof bits);
     } else if (read.type == WEIR_VALUE_TEXT || read.type == WEIR_VALUE_BYTES) {
         read.bytes = weir_read_blob (r, WEIR_PAYLOAD_BYTES_MAX);
-    } else if (read.type == WEIR_VALUE_CONTAINER) {
+    } else if (read.type == WEIR_VALUE_CONTAINER || read.type == WEIR_VALUE_UNIQUE) {
         read.container = weir_read_u8 (r);
     }
     *v = read;
     return WEIR_OK;
+}
+
+enum weir_status
+weir_value_read_kept (struct weir_reader *r, struct weir_value *v)
+{
+    enum weir_status status = weir_value_read (r, v);
+    if (status == WEIR_OK && v->type == WEIR_VALUE_UNIQUE) {
+        v->bytes = weir_read_bytes (r, WEIR_ID_BYTES);
+    }
+    bool is_container = v->type == WEIR_VALUE_CONTAINER || v->type == WEIR_VALUE_UNIQUE;
+    if (status == WEIR_OK && is_container && weir_container_type (v->container) == NULL) {
+        return WEIR_BAD_PAYLOAD;
+    }
+    return status != WEIR_OK || r->bad ? WEIR_BAD_PAYLOAD : weir_value_check (v);
 }
 
 static bool
@@ -88,6 +105,9 @@ weir_value_equal (const struct weir_value *a, const struct weir_value *b)
     }
     if (a->type == WEIR_VALUE_TEXT || a->type == WEIR_VALUE_BYTES) {
         return weir_bytes_equal (a->bytes, b->bytes);
+    }
+    if (a->type == WEIR_VALUE_UNIQUE) {
+        return a->container == b->container && weir_bytes_equal (a->bytes, b->bytes);
     }
     return a->type != WEIR_VALUE_CONTAINER || a->container == b->container;
 }
@@ -181,8 +201,8 @@ weir_value_from_json (struct weir_value *v, const json_t *json, struct weir_buf 
         }
         break;
     case JSON_ARRAY:
-        return weir_error_set (e, WEIR_UNSUPPORTED, "an object with keys can hold the items",
-                               "arrays are not supported yet");
+        *is_scalar = false;
+        return WEIR_OK;
     case JSON_OBJECT:
     default:
         *is_scalar = bytes_from_json (v, json, scratch);

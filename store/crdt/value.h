@@ -16,12 +16,14 @@ enum weir_value_type {
     WEIR_VALUE_TEXT = 5,      /* varint length, UTF-8 without NUL */
     WEIR_VALUE_BYTES = 6,     /* varint length, bytes */
     WEIR_VALUE_CONTAINER = 7, /* u8: its type; which one follows from the place */
-    WEIR_VALUE_DELETED = 8    /* never in a payload: what a delete leaves in a register */
+    WEIR_VALUE_DELETED = 8,   /* never in a payload: what a delete leaves in a register */
+    WEIR_VALUE_UNIQUE = 9     /* u8: its type; the op that says so makes a container of its own.
+                                 In memory and in states, 32 bytes more: its id (`bytes`) */
 };
 
 struct weir_value {
     uint8_t type;
-    uint8_t container; /* the type's number, for WEIR_VALUE_CONTAINER */
+    uint8_t container; /* the type's number, for WEIR_VALUE_CONTAINER and UNIQUE */
     union {
         int64_t i;
         double d;
@@ -29,11 +31,15 @@ struct weir_value {
     struct weir_bytes bytes; /* of text and bytes: borrowed */
 };
 
-/* Appends type and body. */
+/* Appends type and body; of WEIR_VALUE_UNIQUE the id when `bytes` holds one (clear it for a
+ * payload). */
 void weir_value_put (struct weir_buf *out, const struct weir_value *v);
 /* Reads type and body; bytes are borrowed from the reader. WEIR_NEEDS_UPGRADE for a type from
  * the future; whatever is cut short sets r->bad. WEIR_VALUE_DELETED is read as any other. */
 WEIR_MUST enum weir_status weir_value_read (struct weir_reader *r, struct weir_value *v);
+/* The same from a state, where WEIR_VALUE_UNIQUE has its id; WEIR_BAD_PAYLOAD for anything that
+ * cannot stand there. */
+WEIR_MUST enum weir_status weir_value_read_kept (struct weir_reader *r, struct weir_value *v);
 /* WEIR_BAD_PAYLOAD for what JSON could never show: text that is not UTF-8 or holds NUL, a
  * double that is not finite. */
 WEIR_MUST enum weir_status weir_value_check (const struct weir_value *v);
@@ -42,8 +48,8 @@ bool weir_value_equal (const struct weir_value *a, const struct weir_value *b);
 /* JSON of anything but a container or DELETED. Bytes show as {"$bytes": base32}. */
 json_t *weir_value_json (const struct weir_value *v);
 /* The value a JSON scalar, or {"$bytes": base32}, stands for; *is_scalar is false for any other
- * object, and *v is then not written. Text is borrowed from `json`, decoded bytes from
- * `scratch`. WEIR_UNSUPPORTED for arrays, WEIR_INVALID_JSON for text with NUL. */
+ * object and for arrays, and *v is then not written. Text is borrowed from `json`, decoded bytes
+ * from `scratch`. WEIR_INVALID_JSON for text with NUL. */
 WEIR_MUST enum weir_status weir_value_from_json (struct weir_value *v, const json_t *json,
                                                  struct weir_buf *scratch, bool *is_scalar,
                                                  struct weir_error *e);

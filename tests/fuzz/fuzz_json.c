@@ -20,7 +20,7 @@ commit (struct weir_doc *doc, struct weir_edit *edit, uint8_t number)
     entry.seq = number;
     enum weir_status status = weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &entry.ops, &e);
     weir_assert (status == WEIR_TOO_LARGE
-                 || weir_doc_apply (doc, &entry, weir_buf_bytes (&payload)) == WEIR_OK);
+                 || weir_doc_apply (doc, &entry, weir_buf_bytes (&payload), NULL) == WEIR_OK);
     weir_buf_fini (&payload);
 }
 

@@ -66,7 +66,7 @@ check_edit (struct weir_doc *doc, struct weir_doc_entry *entry)
         weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &entry->ops, &e);
     entry->lamport += 1000;
     weir_assert (status == WEIR_TOO_LARGE
-                 || weir_doc_apply (doc, entry, weir_buf_bytes (&payload)) == WEIR_OK);
+                 || weir_doc_apply (doc, entry, weir_buf_bytes (&payload), NULL) == WEIR_OK);
     json_decref (json);
     weir_edit_destroy (&edit);
     weir_buf_fini (&path);
@@ -86,15 +86,16 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     weir_assert (weir_doc_payload_json (payload, &json) == status);
     entry.ops = ops;
     entry.id.b[0] = 1;
-    weir_assert (weir_doc_apply (doc, &entry, payload) == status);
+    weir_assert (weir_doc_apply (doc, &entry, payload, NULL) == status);
     if (status == WEIR_OK) {
         weir_assert (message.len <= WEIR_MESSAGE_TEXT_BYTES_MAX);
         /* The same ops concurrently by another author, and one op too many. */
         entry.chain.lane = 2;
         entry.id.b[0] = 2;
-        weir_assert (weir_doc_apply (doc, &entry, payload) == WEIR_OK);
+        weir_assert (weir_doc_apply (doc, &entry, payload, NULL) == WEIR_OK);
         entry.ops++;
-        weir_assert (weir_doc_apply (doc, &entry, payload) == WEIR_BAD_PAYLOAD);
+        entry.id.b[0] = 4;
+        weir_assert (weir_doc_apply (doc, &entry, payload, NULL) == WEIR_BAD_PAYLOAD);
         check_state (doc);
         check_json (doc);
         entry.id.b[0] = 3;

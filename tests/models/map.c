@@ -470,7 +470,7 @@ play_step (struct world *w, struct weir_edit *edit, const struct view *v)
 static void
 row_place (const struct weir_payload *p, uint32_t row, char out[PLACE_BYTES])
 {
-    const struct weir_row_of_payload *r = &p->rows[row];
+    const struct weir_payload_row *r = &p->rows[row];
     char parent[PLACE_BYTES] = "";
     char key[8];
     if (r->kind == WEIR_ROW_PATH) {
@@ -524,7 +524,7 @@ static void
 apply (struct replica *r, const struct world *w, size_t entry)
 {
     const struct entry *e = &w->entries[entry];
-    enum weir_status status = weir_doc_apply (r->doc, &e->head, weir_buf_bytes (&e->payload));
+    enum weir_status status = weir_doc_apply (r->doc, &e->head, weir_buf_bytes (&e->payload), NULL);
     model_check (status == WEIR_OK, "an entry is inert: %s", weir_status_code (status));
     r->seen |= (uint64_t) 1 << entry;
 }

@@ -82,8 +82,8 @@ fixture_seal (struct weir_edit *edit, struct weir_doc_entry head, struct fixture
 static inline void
 fixture_apply (struct weir_doc *doc, const struct fixture_entry *entry)
 {
-    assert_status (weir_doc_apply (doc, &entry->entry, weir_buf_bytes (&entry->payload)), WEIR_OK,
-                   NULL);
+    assert_status (weir_doc_apply (doc, &entry->entry, weir_buf_bytes (&entry->payload), NULL),
+                   WEIR_OK, NULL);
 }
 
 /* Sets (or removes, when value is NULL) in one commit of `author`, and applies it. */

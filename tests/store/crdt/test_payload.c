@@ -5,7 +5,14 @@
 
 #define CODEC "\x01"
 #define NO_MESSAGE "\x00"
-#define ROOT_M "\x01\x04\x01m" /* one row: a root map "m" */
+#define NO_IDS "\x00"
+#define NO_TEXT "\x00"
+#define ROOT_M NO_IDS "\x01\x04\x01m" NO_TEXT /* one row: a root map "m" */
+
+#define ID "0123456789abcdef0123456789abcdef"
+#define ZERO_ID "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define ONES_8 "\xff\xff\xff\xff\xff\xff\xff\xff"
+#define ONES_ID ONES_8 ONES_8 ONES_8 ONES_8
 
 #define BYTES(x)                                                                                   \
     {                                                                                              \
@@ -20,32 +27,60 @@ static const struct {
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x03\x02"), 1, WEIR_OK }, /* /m/k = 1 */
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x04\x3f\xf8\0\0\0\0\0\0"), 1, WEIR_OK },
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x01\x01k"), 1, WEIR_OK },
-    { BYTES (CODEC NO_MESSAGE "\x02\x04\x01m\x05\x00\x01k\x10\x01x\x00"), 1, WEIR_OK },
-    { BYTES (CODEC NO_MESSAGE "\x00"), 0, WEIR_OK },
-    { BYTES (CODEC "\x02hi\x00"), 0, WEIR_OK },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x02\x04\x01m\x05\x00\x01k" NO_TEXT "\x10\x01x\x00"), 1,
+      WEIR_OK },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x00" NO_TEXT), 0, WEIR_OK },
+    { BYTES (CODEC "\x02hi" NO_IDS "\x00" NO_TEXT), 0, WEIR_OK },
+    /* A unique map, and a write in it: by this entry, and by another. */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x02\x04\x01m\x06\x01\x00" NO_TEXT
+                                     "\x00\x01k\x09\x01\x10\x01x\x00"),
+      2, WEIR_OK },
+    { BYTES (CODEC NO_MESSAGE "\x01" ID "\x01\x06\x02\x05" NO_TEXT "\x00\x01x\x00"), 1, WEIR_OK },
     /* Another number of ops than the header says. */
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x03\x02"), 2, WEIR_BAD_PAYLOAD },
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x03\x02"), 0, WEIR_BAD_PAYLOAD },
     /* From the future: codec, row kind, container type, reserved root, op, value, marker. */
     { BYTES ("\x02"), 0, WEIR_NEEDS_UPGRADE },
     { BYTES ("\x00\x00\x00"), 0, WEIR_NEEDS_UPGRADE },
-    { BYTES (CODEC NO_MESSAGE "\x01\x06\x01m\x00\x01k\x03\x02"), 1, WEIR_NEEDS_UPGRADE },
-    { BYTES (CODEC NO_MESSAGE "\x01\x08\x01m\x00\x01k\x03\x02"), 1, WEIR_NEEDS_UPGRADE },
-    { BYTES (CODEC NO_MESSAGE "\x01\x04\x01_\x00\x01k\x03\x02"), 1, WEIR_NEEDS_UPGRADE },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x07\x01m" NO_TEXT "\x00\x01k\x03\x02"), 1,
+      WEIR_NEEDS_UPGRADE },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\xfc\x01m" NO_TEXT "\x00\x01k\x03\x02"), 1,
+      WEIR_NEEDS_UPGRADE },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x04\x01_" NO_TEXT "\x00\x01k\x03\x02"), 1,
+      WEIR_NEEDS_UPGRADE },
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x02\x01k\x03\x02"), 1, WEIR_NEEDS_UPGRADE },
-    { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x09"), 1, WEIR_NEEDS_UPGRADE },
-    { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x07\x02"), 1, WEIR_NEEDS_UPGRADE },
+    { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x0a"), 1, WEIR_NEEDS_UPGRADE },
+    { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x07\x3f"), 1, WEIR_NEEDS_UPGRADE },
+    { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01k\x09\x3f"), 1, WEIR_NEEDS_UPGRADE },
     /* Malformed. */
     { BYTES (""), 0, WEIR_BAD_PAYLOAD },
-    { BYTES (CODEC "\x01\xff\x00"), 0, WEIR_BAD_PAYLOAD },
-    { BYTES (CODEC "\x01\x00\x00"), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC "\x01\xff" NO_IDS "\x00" NO_TEXT), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC "\x01\x00" NO_IDS "\x00" NO_TEXT), 0, WEIR_BAD_PAYLOAD },
     { BYTES (CODEC "\x81\x80\x80\x80\x10"), 0, WEIR_BAD_PAYLOAD },
     { BYTES (CODEC NO_MESSAGE "\xff\xff\x03"), 0, WEIR_BAD_PAYLOAD },
-    { BYTES (CODEC NO_MESSAGE "\x80\x00"), 0, WEIR_BAD_PAYLOAD }, /* not the shortest */
-    { BYTES (CODEC NO_MESSAGE "\x01\x04\xff\x7f"), 0, WEIR_BAD_PAYLOAD },
-    { BYTES (CODEC NO_MESSAGE "\x01\x04\x01\xff"), 0, WEIR_BAD_PAYLOAD },
-    { BYTES (CODEC NO_MESSAGE "\x01\x05\x00\x01k"), 0, WEIR_BAD_PAYLOAD }, /* own parent */
-    { BYTES (CODEC NO_MESSAGE "\x01\x04\x05"), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE "\x01" ID), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE "\x02" ID ID "\x00" NO_TEXT), 0, WEIR_BAD_PAYLOAD }, /* twice */
+    { BYTES (CODEC NO_MESSAGE "\x01" ZERO_ID "\x00" NO_TEXT), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE "\x01" ONES_ID "\x00" NO_TEXT), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\xff\xff\x03"), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x80\x00"), 0, WEIR_BAD_PAYLOAD }, /* not the shortest */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x04\xff\x7f"), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x04\x01\xff" NO_TEXT), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x05\x00\x01k" NO_TEXT), 0,
+      WEIR_BAD_PAYLOAD }, /* own parent */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x04\x05"), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x02\x04\x01m\x04\x01m" NO_TEXT), 0,
+      WEIR_BAD_PAYLOAD }, /* the same twice */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x06\x00" NO_TEXT), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x06\x02\x00" NO_TEXT), 0, WEIR_BAD_PAYLOAD },
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x06\x01\x80\x80\x80\x08" NO_TEXT), 0,
+      WEIR_BAD_PAYLOAD }, /* an offset that no entry has */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x01\x06\x01\x00" NO_TEXT "\x00\x01x\x00"), 1,
+      WEIR_BAD_PAYLOAD }, /* written before it is made */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x02\x06\x01\x00\x05\x00\x01k" NO_TEXT "\x10\x01x\x00"), 1,
+      WEIR_BAD_PAYLOAD }, /* and so is what hangs below it */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x00\x01"), 0, WEIR_BAD_PAYLOAD },  /* text cut short */
+    { BYTES (CODEC NO_MESSAGE NO_IDS "\x00\x01x"), 0, WEIR_BAD_PAYLOAD }, /* nobody's text */
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x10\x01k\x03\x02"), 1, WEIR_BAD_PAYLOAD }, /* no row 1 */
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x80"), 1, WEIR_BAD_PAYLOAD },
     { BYTES (CODEC NO_MESSAGE ROOT_M "\x00\x01"), 1, WEIR_BAD_PAYLOAD },
@@ -76,7 +111,7 @@ test_good_and_bad_payloads (void **state)
         struct weir_bytes message;
         uint32_t ops = 0;
         entry.ops = cases[i].ops;
-        enum weir_status status = weir_doc_apply (doc, &entry, cases[i].payload);
+        enum weir_status status = weir_doc_apply (doc, &entry, cases[i].payload, NULL);
         if (status != cases[i].status) {
             fail_msg ("case %zu: %s", i, weir_status_code (status));
         }
@@ -106,9 +141,10 @@ test_bytes_are_pinned (void **state)
     struct weir_error e = { 0 };
     struct weir_buf payload = { 0 };
     uint32_t ops = 0;
-    static const uint8_t wanted[] = "\x01\x03why\x02"
+    static const uint8_t wanted[] = "\x01\x03why\x00\x02"
                                     "\x04\x01m"
                                     "\x05\x00\x01n"
+                                    "\x00"
                                     "\x00\x01n\x07\x01"
                                     "\x10\x01k\x05\x02hi"
                                     "\x11\x01k"
@@ -121,10 +157,10 @@ test_bytes_are_pinned (void **state)
     assert_int_equal (payload.len, sizeof wanted - 1);
     assert_memory_equal (payload.data, wanted, payload.len);
     weir_buf_clear (&payload);
-    /* 9 bytes beyond name, key and value. */
+    /* 11 bytes beyond name, key and value. */
     assert_status (fixture_set (edit, "/root/key", "\"value\"", &e), WEIR_OK, &e);
     assert_status (weir_edit_seal (edit, fixture_text (""), &payload, &ops, &e), WEIR_OK, &e);
-    assert_int_equal (payload.len, 9 + 4 + 3 + 5);
+    assert_int_equal (payload.len, 11 + 4 + 3 + 5);
     weir_buf_fini (&payload);
     weir_edit_destroy (&edit);
     weir_doc_destroy (&doc);
@@ -165,15 +201,19 @@ deep_payload (struct weir_buf *out, uint32_t depth, size_t key_len, size_t ops)
 {
     uint8_t key[WEIR_KEY_BYTES_MAX];
     memset (key, 'k', sizeof key);
-    weir_buf_put (out, CODEC NO_MESSAGE, 2);
-    weir_buf_put_varint (out, depth);
+    weir_payload_begin (out, weir_bytes (NULL, 0), NULL, 0, depth);
     for (uint32_t i = 0; i < depth; i++) {
-        weir_payload_put_row (out, i == 0 ? WEIR_ROW_ROOT : WEIR_ROW_PATH, &weir_container_map,
-                              i - (i > 0), weir_bytes (key, key_len));
+        struct weir_payload_row row = { .type = &weir_container_map,
+                                        .kind = i == 0 ? WEIR_ROW_ROOT : WEIR_ROW_PATH,
+                                        .parent = i - (i > 0),
+                                        .key = weir_bytes (key, key_len) };
+        weir_payload_put_row (out, &row);
     }
+    weir_buf_put_varint (out, 0);
+    struct weir_op_writer w = { .out = out };
     for (size_t i = 0; i < ops; i++) {
         struct weir_op op = { .row = depth - 1, .code = WEIR_MAP_DELETE };
-        weir_payload_put_op (out, &weir_container_map, &op);
+        weir_payload_put_op (&w, &weir_container_map, &op);
     }
 }
 
@@ -187,10 +227,12 @@ test_depth_has_an_end (void **state)
     struct weir_buf payload = { 0 };
     entry.ops = 1;
     deep_payload (&payload, WEIR_CONTAINER_DEPTH_MAX + 1, 1, 1);
-    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload)), WEIR_BAD_PAYLOAD);
+    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload), NULL),
+                      WEIR_BAD_PAYLOAD);
     weir_buf_clear (&payload);
     deep_payload (&payload, WEIR_CONTAINER_DEPTH_MAX, 1, 1);
-    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload)), WEIR_OK);
+    entry.id.b[0]++;
+    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload), NULL), WEIR_OK);
     assert_doc (doc, "", "{\"k\":{}}");
     assert_docs_equal (doc, doc);
     weir_buf_fini (&payload);
@@ -210,12 +252,13 @@ test_the_deepest_marker (void **state)
     const struct weir_value marker = { .type = WEIR_VALUE_CONTAINER,
                                        .container = WEIR_CONTAINER_MAP };
     deep_payload (&payload, WEIR_CONTAINER_DEPTH_MAX, 1, 0);
+    struct weir_op_writer w = { .out = &payload };
     for (uint32_t row = 0; row < WEIR_CONTAINER_DEPTH_MAX; row++) {
         struct weir_op op = { .row = row, .key = fixture_text ("k"), .value = marker };
-        weir_payload_put_op (&payload, &weir_container_map, &op);
+        weir_payload_put_op (&w, &weir_container_map, &op);
     }
     entry.ops = WEIR_CONTAINER_DEPTH_MAX;
-    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload)), WEIR_OK);
+    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload), NULL), WEIR_OK);
     struct weir_edit *edit = weir_edit_new (doc);
     json_t *patch = json_pack ("[{s:s,s:s,s:s}]", "op", "copy", "from", "", "path", "/m");
     assert_status (weir_edit_patch (edit, patch, &e), WEIR_LIMIT, &e);
@@ -259,12 +302,15 @@ test_many_ops_in_one_payload (void **state)
     struct weir_buf payload = { 0 };
     deep_payload (&payload, 2, 1, 100000);
     entry.ops = 100000;
-    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload)), WEIR_OK);
-    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload)), WEIR_OK);
+    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload), NULL), WEIR_OK);
+    entry.id.b[0]++;
+    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload), NULL), WEIR_OK);
+    entry.id.b[0]++;
     weir_buf_reserve (&payload, WEIR_PAYLOAD_BYTES_MAX);
     memset (payload.data + payload.len, 0, WEIR_PAYLOAD_BYTES_MAX);
     payload.len += WEIR_PAYLOAD_BYTES_MAX;
-    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload)), WEIR_BAD_PAYLOAD);
+    assert_int_equal (weir_doc_apply (doc, &entry, weir_buf_bytes (&payload), NULL),
+                      WEIR_BAD_PAYLOAD);
     assert_doc (doc, "", "{\"k\":{}}");
     weir_buf_fini (&payload);
     weir_doc_destroy (&doc);

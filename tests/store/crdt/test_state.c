@@ -78,7 +78,11 @@ test_bytes_are_pinned (void **state)
     struct weir_buf wanted = { 0 };
     fixture_apply (a, &y);
     weir_doc_save (a, &got);
-    weir_buf_put_u8 (&wanted, 1);
+    weir_buf_put_u8 (&wanted, 2);
+    weir_buf_put_varint (&wanted, 301); /* lamport */
+    weir_buf_put_u8 (&wanted, 2);       /* heads */
+    weir_buf_put (&wanted, x.entry.id.b, 32);
+    weir_buf_put (&wanted, y.entry.id.b, 32);
     weir_buf_put_u8 (&wanted, 2);
     weir_buf_put (&wanted, y.entry.chain.author.b, 32);
     weir_buf_put_u64 (&wanted, 1);
@@ -161,112 +165,90 @@ test_altered_states (void **state)
         (const uint8_t *) (x), sizeof (x) - 1                                                      \
     }
 #define ID "0123456789abcdef0123456789abcdef"
+#define ZERO_ID "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define V "\x02\x00\x00" /* version, lamport, heads */
 #define CHAIN ID "\0\0\0\0\0\0\0\1"
 #define CHAIN_2 ID "\0\0\0\0\0\0\0\2"
 #define WRITE "\x00" ID "\x05\x00" /* chain 0, lamport 5, null */
 
 /* Each breaks one rule of the canonical form. */
 static const struct weir_bytes crooked[] = {
-    BYTES ("\x02\x00\x00"),
-    BYTES ("\x01\x7f\x00"),
-    BYTES ("\x01"
-           "\x02" CHAIN CHAIN "\x00"),
-    BYTES ("\x01"
-           "\x02" CHAIN_2 CHAIN "\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x00"), /* a chain nobody uses */
-    BYTES ("\x01"
-           "\x00"
-           "\x7f"),
-    BYTES ("\x01"
-           "\x00"
-           "\x01"
-           "\x04\x01m\x00"), /* an empty root */
-    BYTES ("\x01"
-           "\x00"
-           "\x01"
-           "\x08\x01m\x00"),
-    BYTES ("\x01"
-           "\x00"
-           "\x01"
-           "\x06\x01m\x00"),
-    BYTES ("\x01"
-           "\x00"
-           "\x01"
-           "\x05\x00\x01m\x00"), /* a child of nothing */
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01_\x01\x01k" WRITE "\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01\xff\x01\x01k" WRITE "\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x01\x01\xff" WRITE "\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x02\x01k" WRITE "\x00\x01k\x01\x05\x00\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x02\x01k" WRITE "\x00\x01j\x01\x05\x00\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x02\x01k" WRITE "\x00\x01l" WRITE "\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x01\x01k\x02" ID "\x05\x00\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x01\x01k\x00" ID "\x05\x09\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x01\x01k\x00" ID "\x05\x07\x02\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x01\x01k\x00" ID "\x05\x05\x01\xff\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x01\x01k" WRITE "\x11"), /* 17 losers */
-    BYTES ("\x01"
-           "\x01" CHAIN "\x01"
-           "\x04\x01m\x01\x01k" WRITE "\x01\x01\x04\x00"),
-    BYTES ("\x01"
-           "\x02" CHAIN CHAIN_2 "\x01"
-           "\x04\x01m\x01\x01k" WRITE "\x01\x03\x06\x00"),
-    BYTES ("\x01"
-           "\x02" CHAIN CHAIN_2 "\x01"
-           "\x04\x01m\x01\x01k" WRITE "\x02\x03\x04\x00\x03\x03\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x02"
-           "\x04\x01n\x01\x01k" WRITE "\x00"
-           "\x04\x01m\x01\x01k\x01\x05\x00\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x02"
-           "\x04\x01m\x01\x01k" WRITE "\x00"
-           "\x04\x01m\x01\x01k\x01\x05\x00\x00"),
+    BYTES ("\x01\x00\x00\x00\x00"),
+    BYTES (V "\x7f\x00"),
+    BYTES ("\x02\x00\x7f\x00\x00"),               /* heads cut short */
+    BYTES ("\x02\x00\x02" ID ID "\x00\x00"),      /* twice */
+    BYTES ("\x02\x00\x02" ID ZERO_ID "\x00\x00"), /* not sorted */
+    BYTES (V "\x02" CHAIN CHAIN "\x00"),
+    BYTES (V "\x02" CHAIN_2 CHAIN "\x00"),
+    BYTES (V "\x01" CHAIN "\x00"), /* a chain nobody uses */
+    BYTES (V "\x00"
+             "\x7f"),
+    BYTES (V "\x00"
+             "\x01"
+             "\x04\x01m\x00"), /* an empty root */
+    BYTES (V "\x00"
+             "\x01"
+             "\xfc\x01m\x00"),
+    BYTES (V "\x00"
+             "\x01"
+             "\x06\x01m\x00"),
+    BYTES (V "\x00"
+             "\x01"
+             "\x05\x00\x01m\x00"), /* a child of nothing */
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01_\x01\x01k" WRITE "\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01\xff\x01\x01k" WRITE "\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01\xff" WRITE "\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x02\x01k" WRITE "\x00\x01k\x01\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x02\x01k" WRITE "\x00\x01j\x01\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x02\x01k" WRITE "\x00\x01l" WRITE "\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k\x02" ID "\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k\x00" ID "\x05\x0a\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k\x00" ID "\x05\x07\x3f\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k\x00" ID "\x05\x05\x01\xff\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k" WRITE "\x11"), /* 17 losers */
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k" WRITE "\x01\x01\x04\x00"),
+    BYTES (V "\x02" CHAIN CHAIN_2 "\x01"
+             "\x04\x01m\x01\x01k" WRITE "\x01\x03\x06\x00"),
+    BYTES (V "\x02" CHAIN CHAIN_2 "\x01"
+             "\x04\x01m\x01\x01k" WRITE "\x02\x03\x04\x00\x03\x03\x00"),
+    BYTES (V "\x01" CHAIN "\x02"
+             "\x04\x01n\x01\x01k" WRITE "\x00"
+             "\x04\x01m\x01\x01k\x01\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x02"
+             "\x04\x01m\x01\x01k" WRITE "\x00"
+             "\x04\x01m\x01\x01k\x01\x05\x00\x00"),
     /* A root behind a child, and children out of their parents' order. */
-    BYTES ("\x01"
-           "\x01" CHAIN "\x03"
-           "\x04\x01m\x01\x01k" WRITE "\x00"
-           "\x05\x00\x01k\x01\x01k\x01\x05\x00\x00"
-           "\x04\x01n\x01\x01k\x01\x05\x00\x00"),
-    BYTES ("\x01"
-           "\x01" CHAIN "\x04"
-           "\x04\x01m\x01\x01k" WRITE "\x00"
-           "\x04\x01n\x01\x01k\x01\x05\x00\x00"
-           "\x05\x01\x01k\x01\x01k\x01\x05\x00\x00"
-           "\x05\x00\x01k\x01\x01k\x01\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x03"
+             "\x04\x01m\x01\x01k" WRITE "\x00"
+             "\x05\x00\x01k\x01\x01k\x01\x05\x00\x00"
+             "\x04\x01n\x01\x01k\x01\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x04"
+             "\x04\x01m\x01\x01k" WRITE "\x00"
+             "\x04\x01n\x01\x01k\x01\x05\x00\x00"
+             "\x05\x01\x01k\x01\x01k\x01\x05\x00\x00"
+             "\x05\x00\x01k\x01\x01k\x01\x05\x00\x00"),
 };
 
 static void
 test_crooked_states (void **state)
 {
     (void) state;
-    static const struct weir_bytes straight = BYTES ("\x01"
-                                                     "\x02" CHAIN CHAIN_2 "\x03"
-                                                     "\x04\x01m\x01\x01k" WRITE "\x01\x03\x04\x00"
-                                                     "\x04\x01n\x01\x01k\x01\x05\x00\x00"
-                                                     "\x05\x01\x01k\x01\x01k\x01\x05\x00\x00");
+    static const struct weir_bytes straight = BYTES (V "\x02" CHAIN CHAIN_2 "\x03"
+                                                       "\x04\x01m\x01\x01k" WRITE "\x01\x03\x04\x00"
+                                                       "\x04\x01n\x01\x01k\x01\x05\x00\x00"
+                                                       "\x05\x01\x01k\x01\x01k\x01\x05\x00\x00");
     struct weir_doc *doc = NULL;
     assert_int_equal (weir_doc_load (&doc, straight), WEIR_OK);
     assert_doc (doc, "", "{\"m\":{\"k\":null},\"n\":{\"k\":null}}");
