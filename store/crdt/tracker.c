@@ -85,17 +85,18 @@ is_left_of (const struct weir_tracker *self, uint32_t a, uint32_t b)
     return tracker_is_before (self, &spot_a, &spot_b);
 }
 
-/* Does an element with left origin `other` belong further up than what has left origin `left`? */
+/* Does an element with left origin `other` belong further up than what has left origin `left`,
+ * the last element before `gap`? */
 static bool
-leaves_siblings (const struct weir_tracker *self, uint32_t other, uint32_t left)
+leaves_siblings (const struct weir_tracker *self, uint32_t other, uint32_t left,
+                 const struct gap *gap)
 {
     struct tracker_spot spot_other;
-    struct tracker_spot spot_left;
+    struct tracker_spot spot_left = { gap->leaf, gap->slot - 1, TRACKER_NONE, 0 };
     if (left == TRACKER_NONE || other == TRACKER_NONE) {
         return left != TRACKER_NONE;
     }
     tracker_locate (self, other, &spot_other);
-    tracker_locate (self, left, &spot_left);
     return tracker_is_before (self, &spot_other, &spot_left);
 }
 
@@ -122,6 +123,7 @@ static void
 integrate (const struct weir_tracker *self, struct gap *gap, uint32_t event, uint32_t left,
            uint32_t right)
 {
+    const struct gap start = *gap;
     struct gap at = *gap;
     struct gap next;
     bool scanning = false;
@@ -140,7 +142,7 @@ integrate (const struct weir_tracker *self, struct gap *gap, uint32_t event, uin
             } else {
                 scanning = is_left_of (self, leaf->right[slot], right);
             }
-        } else if (leaves_siblings (self, leaf->left[slot], left)) {
+        } else if (leaves_siblings (self, leaf->left[slot], left, &start)) {
             break;
         }
         at = next;
