@@ -68,7 +68,8 @@ void weir_graph_minimize (const struct weir_graph *self, struct weir_numbers *ve
  * WEIR_GRAPH_NONE when that is only the empty version. *zone: all of the version that is not it
  * nor in its past, ascending. Given the union of the heads of two versions (not minimized), a
  * walker that starts at the result and replays the zone has seen all that it needs to merge them:
- * the result is one of the numbers given or in the past of each. */
+ * the result is one of the numbers given or in the past of each. It goes on serving every entry
+ * that has the result in its past (weir_graph_contains). */
 uint32_t weir_graph_base (const struct weir_graph *self, const uint32_t *version, size_t count,
                           struct weir_numbers *zone);
 /* The nodes of `zone` (ascending) in an order that is cheap to replay: parents first, a branch

@@ -10,7 +10,8 @@
  *
  * Events are numbered by the caller, one for each element inserted or deleted, below
  * WEIR_TRACKER_BASE; those applied together have consecutive numbers. What was there before, at
- * the base version, is one placeholder, whose elements count from WEIR_TRACKER_BASE on.
+ * the base version, is one placeholder, whose elements count from WEIR_TRACKER_BASE on. It is
+ * below WEIR_TRACKER_BASE long; longer than what was there does no harm but to the lengths.
  *
  * Shape: an order-statistic B-tree of spans {event, length, left and right origin, state: not
  * yet inserted / inserted / deleted n times, ever deleted}; each node holds the widths of both

@@ -448,6 +448,13 @@ is_inner (const struct tracker_leaf *leaf, uint32_t i)
     return leaf->right[i] == TRACKER_NONE && leaf->left[i] == leaf->id[i] - 1;
 }
 
+/* Is a span, in this state, one with the span before it in the leaf? */
+static bool
+follows (const struct tracker_leaf *leaf, uint32_t i, uint32_t state)
+{
+    return i != 0 && is_inner (leaf, i) && goes_on (leaf, i - 1, leaf->id[i], state);
+}
+
 static void
 drop_slot (struct tracker_leaf *leaf, uint32_t i)
 {
@@ -459,12 +466,11 @@ drop_slot (struct tracker_leaf *leaf, uint32_t i)
 static void
 join (struct tracker_leaf *leaf, uint32_t i)
 {
-    if (i + 1 < leaf->count && is_inner (leaf, i + 1)
-        && goes_on (leaf, i, leaf->id[i + 1], leaf->state[i + 1])) {
+    if (i + 1 < leaf->count && follows (leaf, i + 1, leaf->state[i + 1])) {
         leaf->len[i] += leaf->len[i + 1];
         drop_slot (leaf, i + 1);
     }
-    if (i > 0 && is_inner (leaf, i) && goes_on (leaf, i - 1, leaf->id[i], leaf->state[i])) {
+    if (follows (leaf, i, leaf->state[i])) {
         leaf->len[i - 1] += leaf->len[i];
         drop_slot (leaf, i);
     }
@@ -482,8 +488,7 @@ tracker_flip (struct weir_tracker *self, uint32_t at, uint32_t slot, uint32_t of
     if (offset == 0 && to_end) {
         leaf->state[slot] = state;
         join (leaf, slot);
-    } else if (offset == 0 && slot > 0 && is_inner (leaf, slot)
-               && goes_on (leaf, slot - 1, id, state)) {
+    } else if (offset == 0 && follows (leaf, slot, state)) {
         /* The border moves to the right. */
         leaf->len[slot - 1] += count;
         leaf->id[slot] += count;

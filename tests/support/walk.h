@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -434,12 +436,12 @@ walk_merge (struct walk_doc *d, uint32_t number, bool keep)
         return;
     }
     weir_numbers_push (&d->version, number);
-    uint32_t base = weir_graph_base (d->graph, d->version.items, d->version.count, &zone);
-    bool reaches =
-        d->tracker != NULL
-        && (base == d->base || d->base == WEIR_GRAPH_NONE
-            || (base != WEIR_GRAPH_NONE && weir_graph_contains (d->graph, &base, 1, d->base)));
+    /* The tracker will do when its base is in the past of the entry. */
+    bool reaches = d->tracker != NULL
+                   && (d->base == WEIR_GRAPH_NONE
+                       || weir_graph_contains (d->graph, node->parents, node->n_parents, d->base));
     if (!keep || !reaches) {
+        uint32_t base = weir_graph_base (d->graph, d->version.items, d->version.count, &zone);
         walk_start_tracker (d, base, base == WEIR_GRAPH_NONE ? 0 : WEIR_TRACKER_BASE - 1);
         weir_graph_order (d->graph, &zone, &order);
         d->silent = true;
@@ -462,15 +464,27 @@ walk_merge (struct walk_doc *d, uint32_t number, bool keep)
 static inline json_t *
 walk_load (const char *name)
 {
-    char command[1200];
+    char path[1200];
+    int ends[2];
+    int status = 0;
     const char *dir = getenv ("WEIR_TRACES");
-    dir = dir != NULL ? dir : "../shared/traces";
-    (void) snprintf (command, sizeof command, "exec 2>&-; exec gzip -dc '%s/%s'", dir, name);
-    FILE *pipe = popen (command, "r");
-    json_t *json = pipe != NULL ? json_loadf (pipe, 0, NULL) : NULL;
-    if (pipe != NULL) {
-        (void) pclose (pipe);
+    (void) snprintf (path, sizeof path, "%s/%s", dir != NULL ? dir : "../shared/traces", name);
+    if (access (path, R_OK) != 0 || pipe (ends) != 0) {
+        return NULL;
     }
+    pid_t child = fork ();
+    weir_assert (child >= 0);
+    if (child == 0) {
+        (void) dup2 (ends[1], STDOUT_FILENO);
+        (void) close (ends[0]);
+        (void) close (ends[1]);
+        (void) execlp ("gzip", "gzip", "-dc", path, (char *) NULL);
+        _exit (127);
+    }
+    (void) close (ends[1]);
+    json_t *json = json_loadfd (ends[0], 0, NULL);
+    (void) close (ends[0]);
+    (void) waitpid (child, &status, 0);
     return json;
 }
 
