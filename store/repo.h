@@ -100,6 +100,12 @@ WEIR_MUST enum weir_status weir_repo_change_members (struct weir_repo *self,
 WEIR_MUST enum weir_status weir_repo_document (struct weir_repo *self, const struct weir_id *db,
                                                struct weir_doc **doc, struct weir_error *e);
 
+/* The document as it was at some heads: replayed from the log, so its cost is the history's. The
+ * caller owns it. WEIR_NOT_FOUND: an entry that is not here. */
+WEIR_MUST enum weir_status weir_repo_document_at (struct weir_repo *self, const struct weir_id *db,
+                                                  const struct weir_id *heads, size_t n_heads,
+                                                  struct weir_doc **doc, struct weir_error *e);
+
 /* ---- import ---- */
 
 enum weir_import_outcome {

@@ -44,25 +44,6 @@ let_go (struct weir_repo *self, struct weir_repo_db *db)
     weir_doc_destroy (&db->doc);
 }
 
-/* The parents of entry `i` of a run: at most WEIR_ENTRY_DEPS_MAX + 1, into `parents`. */
-static uint32_t
-entry_parents (const struct weir_run *run, uint32_t i, const struct weir_id *before,
-               struct weir_id *parents)
-{
-    uint32_t n = 0;
-    if (i > 0) {
-        parents[n++] = *before;
-        return n;
-    }
-    if (run->seq > 0) {
-        parents[n++] = run->prev;
-    }
-    for (uint16_t k = 0; k < run->n_deps; k++) {
-        parents[n++] = run->deps[k];
-    }
-    return n;
-}
-
 void
 weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
                       const struct weir_doc_entry *entry, const struct weir_id *before,
@@ -76,7 +57,7 @@ weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
     }
     const struct weir_run *head = &db->builder.head;
     e.parents = parents;
-    e.n_parents = entry_parents (head, head->count - 1, before, parents);
+    e.n_parents = weir_repo_entry_parents (head, head->count - 1, before, parents);
     enum weir_status status = weir_doc_apply (db->doc, &e, payload, &deferred);
     if (deferred) {
         let_go (self, db);
@@ -102,7 +83,7 @@ apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc
     for (uint32_t i = 0; i < run->count; i++) {
         bool deferred = false;
         enum weir_status status = WEIR_OK;
-        entry.n_parents = entry_parents (run, i, &entry.id, parents);
+        entry.n_parents = weir_repo_entry_parents (run, i, &entry.id, parents);
         entry.id = run->entries[i].id;
         entry.ops = run->entries[i].ops;
         if (run->kind == WEIR_ENTRY_DATA) {
@@ -148,7 +129,11 @@ weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct
     if (db->doc == NULL) {
         return;
     }
-    if (apply_run (self, db, db->doc, run, place->lamport, branch, true) != WEIR_OK) {
+    db->history.upto = UINT64_MAX; /* our own open run may be sealed behind this row */
+    db->history.without = db->position;
+    enum weir_status status = apply_run (self, db, db->doc, run, place->lamport, branch, true);
+    db->history.without = 0;
+    if (status != WEIR_OK) {
         let_go (self, db);
         return;
     }
@@ -176,6 +161,7 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
         status = weir_repo_run_decode (self, db, &record, &run);
     }
     if (status == WEIR_OK) {
+        db->history.upto = position - 1;
         status = apply_run (self, db, doc, &run, record.lamport, place.branch,
                             mark && position > db->inert_position);
     }
@@ -187,6 +173,8 @@ weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t 
                       struct weir_doc *doc)
 {
     weir_repo_settle (self);
+    weir_repo_history_init (&db->history, self, db);
+    weir_doc_set_history (doc, &db->history.port);
     weir_doc_cool (doc); /* the log is here: what concurrency needs can be read again */
     struct weir_repo_key from =
         weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, after + 1);
@@ -209,6 +197,7 @@ weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t 
         db->inert_position = db->position;
         weir_repo_db_mark (self, db);
     }
+    db->history.upto = UINT64_MAX;
     weir_kv_iter_destroy (&iter);
     weir_buf_fini (&buf);
     return status;
@@ -325,10 +314,16 @@ weir_repo_doc_drop (struct weir_repo *self, struct weir_repo_db *db)
     weir_doc_destroy (&db->doc);
 }
 
-/* Lets go of the documents used longest ago until the rest fits; never of `keep`. */
+/* Lets go of the documents used longest ago until the rest fits; never of `keep`, but of the
+ * history it has read, which the log can give again. */
 static void
-evict (struct weir_repo *self, const struct weir_repo_db *keep)
+evict (struct weir_repo *self, struct weir_repo_db *keep)
 {
+    if (self->docs_bytes > self->documents_bytes_max && keep->doc != NULL
+        && weir_doc_is_warm (keep->doc)) {
+        weir_doc_cool (keep->doc);
+        measure (self, keep);
+    }
     while (self->docs_bytes > self->documents_bytes_max) {
         struct weir_repo_db *oldest = NULL;
         for (size_t i = 0; i < self->n_dbs; i++) {

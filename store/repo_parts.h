@@ -51,6 +51,15 @@ struct weir_repo_tip {
     struct weir_id tip;
 };
 
+/* What a document may ask of its log: rows up to `upto`, without one that is being applied. */
+struct weir_repo_history {
+    struct weir_history port;
+    struct weir_repo *repo;
+    struct weir_repo_db *db;
+    uint64_t upto;
+    uint64_t without; /* 0: none */
+};
+
 struct weir_repo_db {
     struct weir_id id;
     uint32_t number;
@@ -100,6 +109,7 @@ struct weir_repo_db {
 
     /* The document, when loaded: at `position` and the open run. */
     struct weir_doc *doc;
+    struct weir_repo_history history; /* of `doc`, and of others while they are replayed */
     uint64_t doc_used; /* repo->uses when last asked for */
     size_t doc_bytes;  /* as measured last */
     uint64_t snapshot_position;
@@ -382,6 +392,17 @@ WEIR_MUST enum weir_status weir_repo_doc_replay (struct weir_repo *self, struct 
 /* The document as the snapshot has it; WEIR_NOT_FOUND when there is none that can be read. */
 WEIR_MUST enum weir_status weir_repo_doc_snapshot (struct weir_repo *self, struct weir_repo_db *db,
                                                    struct weir_doc **doc);
+/* ---- repo_history.c ---- */
+
+void weir_repo_history_init (struct weir_repo_history *h, struct weir_repo *repo,
+                             struct weir_repo_db *db);
+/* The parents of entry `i` of a run (`before`: the id of the one before it): at most
+ * WEIR_ENTRY_DEPS_MAX + 1, into `parents`; how many. */
+uint32_t weir_repo_entry_parents (const struct weir_run *run, uint32_t i,
+                                  const struct weir_id *before, struct weir_id *parents);
+
+/* ---- repo_docs.c ---- */
+
 /* One document's snapshot, when one is due; true when it did something. */
 bool weir_repo_docs_work (struct weir_repo *self);
 void weir_repo_doc_drop (struct weir_repo *self, struct weir_repo_db *db);
