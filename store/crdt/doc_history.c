@@ -143,6 +143,7 @@ weir_doc_warm (struct weir_doc *self)
         weir_doc_cool (self);
     } else if (self->change != NULL) {
         weir_doc_begin (self, NULL);
+        weir_change_record (self->change);
     } else if (now.entry != NULL) {
         weir_doc_begin (self, now.entry);
     }
