@@ -10,7 +10,8 @@
 void
 bench_print (struct bench *b, json_t *result)
 {
-    json_dumpf (result, stdout, b->json ? JSON_COMPACT : JSON_INDENT (2) | JSON_REAL_PRECISION (6));
+    json_dumpf (result, stdout,
+                (b->json ? JSON_COMPACT : JSON_INDENT (2)) | JSON_REAL_PRECISION (9));
     putchar ('\n');
     json_decref (result);
 }

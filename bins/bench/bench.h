@@ -20,6 +20,10 @@ struct bench {
     uint64_t peers;
     uint64_t samples;
     bool turns;
+    bool verbose;
+    uint64_t runs; /* 0: the bench's default; the best is told */
+    char **files;  /* of those that read files */
+    size_t n_files;
     const char *dir;    /* where the temporary folder is made */
     char root[256];     /* the temporary folder */
     char programs[256]; /* where the other programs are */
@@ -66,13 +70,18 @@ void bench_random_text (struct weir_rand *random, char *out, size_t len);
 /* Proportional set size of a node's processes, in kB; `each` (may be NULL) gets it by name. */
 uint64_t bench_pss_kb (const struct bench_node *n, json_t *each);
 
-/* ---- the benches; each prints one JSON object ---- */
+/* ---- the benches; each prints one JSON object (a line a file, where it reads files) ---- */
 void bench_commit (struct bench *b);
 void bench_sync (struct bench *b);
 void bench_live (struct bench *b);
 void bench_idle (struct bench *b);
 void bench_peers (struct bench *b);
 void bench_hooks (struct bench *b);
+/* Of the library: no node is started. */
+void bench_doc (struct bench *b);
+/* false: a file could not be read, or its result was not what it says. */
+bool bench_text (struct bench *b);
+bool bench_replay (struct bench *b);
 void bench_print (struct bench *b, json_t *result);
 
 #endif

@@ -13,14 +13,24 @@
 static const struct {
     const char *name;
     void (*run) (struct bench *b);
+    bool (*run_files) (struct bench *b); /* instead: it takes files */
     const char *text;
 } benches[] = {
-    { "commit", bench_commit, "durable commits on one node: pipelined, and one at a time" },
-    { "sync", bench_sync, "catch-up between two nodes; --turns: two authors, cloned by a third" },
-    { "live", bench_live, "commit here to readable and durable there; sustained rate" },
-    { "idle", bench_idle, "proportional memory of an idle node's processes" },
-    { "hooks", bench_hooks, "what enabled sync costs commits when there is no peer, as a ratio" },
-    { "peers", bench_peers, "what connected, active peers add to that; the peers are one process" },
+    { "commit", bench_commit, NULL, "durable commits on one node: pipelined, and one at a time" },
+    { "sync", bench_sync, NULL,
+      "catch-up between two nodes; --turns: two authors, cloned by a third" },
+    { "live", bench_live, NULL, "commit here to readable and durable there; sustained rate" },
+    { "idle", bench_idle, NULL, "proportional memory of an idle node's processes" },
+    { "hooks", bench_hooks, NULL,
+      "what enabled sync costs commits when there is no peer, as a ratio" },
+    { "peers", bench_peers, NULL,
+      "what connected, active peers add to that; the peers are one process" },
+    { "text", NULL, bench_text,
+      "FILE...: recorded editing histories (sequential, concurrent, raw graph; .json or "
+      ".json.gz)" },
+    { "replay", NULL, bench_replay,
+      "FILE...: document histories with the values they must come to (.ndjson or .ndjson.gz)" },
+    { "doc", bench_doc, NULL, "the library: map, counter, list, import_batch, large documents" },
 };
 #define BENCHES (sizeof benches / sizeof *benches)
 
@@ -28,7 +38,8 @@ static int
 usage (FILE *out, int code)
 {
     fprintf (out, "usage: weir-bench NAME [--entries N] [--payload BYTES] [--samples N] [--turns]\n"
-                  "                  [--peers N] [--dir DIR] [--keep] [--json]\n");
+                  "                  [--peers N] [--dir DIR] [--keep] [--json]\n"
+                  "       weir-bench text|replay FILE... [--runs N] [--verbose] [--json]\n");
     for (size_t i = 0; i < BENCHES; i++) {
         fprintf (out, "  %-8s %s\n", benches[i].name, benches[i].text);
     }
@@ -63,62 +74,94 @@ find_programs (struct bench *b)
     }
 }
 
-int
-bench_main (int argc, char **argv)
+/* -1: go on; else the exit code that usage ends with. */
+static int
+read_options (struct bench *b, int argc, char **argv)
 {
     static const struct option flags[] = {
         { "entries", required_argument, NULL, 'e' }, { "payload", required_argument, NULL, 'p' },
         { "samples", required_argument, NULL, 's' }, { "peers", required_argument, NULL, 'n' },
         { "dir", required_argument, NULL, 'd' },     { "turns", no_argument, NULL, 't' },
+        { "runs", required_argument, NULL, 'r' },    { "verbose", no_argument, NULL, 'v' },
         { "keep", no_argument, NULL, 'k' },          { "json", no_argument, NULL, 'j' },
         { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 }
     };
-    struct bench b = { .payload = 100, .peers = 100 };
     int c;
     while ((c = getopt_long (argc, argv, "h", flags, NULL)) != -1) {
         switch (c) {
         case 'e':
-            b.entries = number (optarg, 100000000);
+            b->entries = number (optarg, 100000000);
             break;
         case 'p':
-            b.payload = number (optarg, 100000);
+            b->payload = number (optarg, 100000);
             break;
         case 's':
-            b.samples = number (optarg, 1000000);
+            b->samples = number (optarg, 1000000);
             break;
         case 'n':
-            b.peers = number (optarg, 1000);
+            b->peers = number (optarg, 1000);
             break;
         case 'd':
-            b.dir = optarg;
+            b->dir = optarg;
             break;
         case 't':
-            b.turns = true;
+            b->turns = true;
+            break;
+        case 'r':
+            b->runs = number (optarg, 1000);
+            break;
+        case 'v':
+            b->verbose = true;
             break;
         case 'k':
-            b.keep = true;
+            b->keep = true;
             break;
         case 'j':
-            b.json = true;
+            b->json = true;
             break;
         case 'h':
-            return usage (stdout, 0);
+            return 0;
         default:
-            return usage (stderr, 2);
+            return 2;
         }
     }
-    for (size_t i = 0; optind + 1 == argc && i < BENCHES; i++) {
-        if (strcmp (argv[optind], benches[i].name) == 0) {
-            const char *dir = b.dir != NULL ? b.dir : getenv ("TMPDIR");
-            find_programs (&b);
-            snprintf (b.root, sizeof b.root, "%s/weir-bench-XXXXXX",
-                      dir != NULL && dir[0] != '\0' ? dir : "/tmp");
-            if (mkdtemp (b.root) == NULL) {
-                bench_die ("cannot make %s: %s", b.root, strerror (errno));
-            }
-            benches[i].run (&b);
-            bench_remove (&b);
-            return 0;
+    return -1;
+}
+
+static int
+run_bench (struct bench *b, void (*run) (struct bench *b))
+{
+    const char *dir = b->dir != NULL ? b->dir : getenv ("TMPDIR");
+    find_programs (b);
+    snprintf (b->root, sizeof b->root, "%s/weir-bench-XXXXXX",
+              dir != NULL && dir[0] != '\0' ? dir : "/tmp");
+    if (mkdtemp (b->root) == NULL) {
+        bench_die ("cannot make %s: %s", b->root, strerror (errno));
+    }
+    run (b);
+    bench_remove (b);
+    return 0;
+}
+
+int
+bench_main (int argc, char **argv)
+{
+    struct bench b = { .payload = 100, .peers = 100 };
+    int code = read_options (&b, argc, argv);
+    if (code >= 0 || optind >= argc) {
+        return usage (code == 0 ? stdout : stderr, code == 0 ? 0 : 2);
+    }
+    b.files = argv + optind + 1;
+    b.n_files = (size_t) (argc - optind - 1);
+    for (size_t i = 0; i < BENCHES; i++) {
+        if (strcmp (argv[optind], benches[i].name) != 0) {
+            continue;
+        }
+        if (benches[i].run_files != NULL && b.n_files > 0) {
+            return benches[i].run_files (&b) ? 0 : 1;
+        }
+        if (benches[i].run != NULL && b.n_files == 0) {
+            return run_bench (&b, benches[i].run);
         }
     }
     return usage (stderr, 2);

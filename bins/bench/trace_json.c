@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HINT "weir bench text --help names the three formats"
+#define HINT "see the formats in weir bench --help"
 
 struct load {
     struct bench_trace *t;

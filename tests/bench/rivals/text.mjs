@@ -104,8 +104,10 @@ const yjs = {
         d.doc.off("update", hear);
         return update;
     },
+    // A stretch without effect (its positions are beyond the end) sends nothing.
     receive (d, updates) {
-        d.doc.transact(() => updates.forEach((u) => Y.applyUpdate(d.doc, u)));
+        d.doc.transact(() => updates.filter((u) => u !== null)
+            .forEach((u) => Y.applyUpdate(d.doc, u)));
     },
     copy (d, lane) {
         const doc = new Y.Doc();
