@@ -244,12 +244,13 @@ import_sources (struct weir_replica *self, struct source *sources, size_t count,
     return status;
 }
 
-/* Nothing was ever here, or waits. */
+/* Nothing but a genesis was ever here, or waits. */
 static bool
 is_blank (const struct weir_replica *self)
 {
-    return weir_graph_count (self->log.graph) == 0 && self->log.n_waiting == 0
-           && self->view == NULL;
+    uint32_t n = weir_graph_count (self->log.graph);
+    return (n == 0 || (n == 1 && self->log.rows[0].kind == WEIR_ENTRY_GENESIS))
+           && self->log.n_waiting == 0 && self->view == NULL;
 }
 
 enum weir_status

@@ -82,7 +82,8 @@ void weir_heads_put (struct weir_heads *h, const struct weir_id *id);
 /* Op vector: for each chain (each tip, where it has several) how many ops. Sorted. */
 struct weir_op_row {
     struct weir_chain chain;
-    struct weir_id tip; /* the last entry that it reaches into; tells branches apart */
+    struct weir_id tip; /* the last entry that it reaches into; tells branches apart. Zero, from
+                           callers: the one there is */
     uint64_t ops;
 };
 struct weir_op_vector {

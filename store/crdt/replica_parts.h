@@ -223,8 +223,8 @@ void weir_replica_heads_of (const struct weir_replica *self, const uint32_t *ver
                             size_t count, struct weir_heads *out);
 void weir_replica_vector_of (const struct weir_replica *self, const uint32_t *version,
                              size_t count, struct weir_op_vector *out);
-/* What the owner of this vector has of the log: numbers, minimal. Rows that are unknown here, or
- * end inside an entry, count as far as they are known. */
+/* What the owner of this vector has of the log: numbers, minimal. Rows whose tip is unknown here
+ * say nothing; those that end inside an entry, that the entries before are there. */
 void weir_replica_known_of (const struct weir_replica *self, const struct weir_op_vector *vector,
                             struct weir_numbers *out);
 void weir_op_spans_add (struct weir_op_span **spans, size_t *count, size_t *cap,

@@ -202,7 +202,9 @@ fork_runs (const struct weir_replica *self, struct weir_replica *fork, const uin
                                  .prev = had->prev,
                                  .n_deps = had->n_deps,
                                  .count = had->count };
-        memcpy (run.deps, from->deps + had->deps_at, had->n_deps * sizeof *run.deps);
+        for (uint16_t d = 0; d < had->n_deps; d++) {
+            run.deps[d] = from->deps[had->deps_at + d];
+        }
         run.bytes = had->bytes;
         if (had->count > cap) {
             weir_grow (&entries, &cap, had->count, sizeof *entries);

@@ -191,8 +191,7 @@ weir_replica_vector (struct weir_replica *self, const struct weir_heads *heads,
     return status;
 }
 
-/* The entries of one chain that may end a row, by what a row says: those where `ops` of the chain
- * are reached. A row that names no tip, or one that is not here, is looked for by its number. */
+/* The last entries of chains, for rows that name no tip. */
 struct ends {
     struct weir_numbers tips; /* entries that nothing in their chain follows here */
     bool ready;
@@ -228,8 +227,9 @@ back_to (const struct weir_log *log, uint32_t number, uint64_t ops)
     return number;
 }
 
-/* Pushes where the row ends: by its tip when that is here, else on every branch of its chain that
- * has so many ops (`exactly`: only one that ends just there). */
+/* Pushes where the row ends (`exactly`: only an entry that ends just there). A tip that is not
+ * here says nothing: it may end another branch. A row without a tip goes by its chain, when that
+ * has no branches so far. */
 static void
 row_find (const struct weir_log *log, struct ends *ends, const struct weir_op_row *row,
           bool exactly, struct weir_numbers *out)
@@ -245,6 +245,9 @@ row_find (const struct weir_log *log, struct ends *ends, const struct weir_op_ro
         if (good) {
             weir_numbers_push (out, end);
         }
+        return;
+    }
+    if (!weir_id_is_zero (&row->tip)) {
         return;
     }
     if (!ends->ready) {
@@ -263,7 +266,6 @@ row_find (const struct weir_log *log, struct ends *ends, const struct weir_op_ro
             weir_numbers_push (out, end);
         }
     }
-    /* Which of several branches is meant nobody can say. */
     for (size_t i = before + 1; i < out->count; i++) {
         if (out->items[i] != out->items[before]) {
             out->count = before;
