@@ -142,10 +142,11 @@ WEIR_MUST enum weir_status weir_edit_patch (struct weir_edit *self, const json_t
                                             struct weir_error *e);
 /* The verbs of sequences and counters, at the path of the container, which is made (with this
  * type) where nothing is; another type there: WEIR_CONFLICT. Positions count what is visible,
- * through the edit; WEIR_OUT_OF_RANGE beyond. Text positions and lengths in `unit`s. */
+ * through the edit, UINT32_MAX is the end where something is inserted; WEIR_OUT_OF_RANGE beyond.
+ * `movable`: of the list that is made. Text positions and lengths in `unit`s. */
 WEIR_MUST enum weir_status weir_edit_list_insert (struct weir_edit *self, const char *path,
-                                                  uint32_t at, const json_t *value,
-                                                  struct weir_error *e);
+                                                  uint32_t at, bool movable,
+                                                  const json_t *value, struct weir_error *e);
 WEIR_MUST enum weir_status weir_edit_list_move (struct weir_edit *self, const char *path,
                                                 uint32_t from, uint32_t to, struct weir_error *e);
 WEIR_MUST enum weir_status weir_edit_text_insert (struct weir_edit *self, const char *path,
