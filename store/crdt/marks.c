@@ -25,13 +25,12 @@ expands_after (uint8_t expand)
 enum weir_expand
 weir_text_expand (enum weir_expand expand, const struct weir_value *value)
 {
-    static const enum weir_expand turned[] = {
-        [WEIR_EXPAND_AFTER] = WEIR_EXPAND_BEFORE,
-        [WEIR_EXPAND_BEFORE] = WEIR_EXPAND_AFTER,
-        [WEIR_EXPAND_BOTH] = WEIR_EXPAND_NONE,
-        [WEIR_EXPAND_NONE] = WEIR_EXPAND_BOTH,
-    };
-    return value->type == WEIR_VALUE_NULL ? turned[expand] : expand;
+    if (value->type != WEIR_VALUE_NULL) {
+        return expand;
+    }
+    return expand == WEIR_EXPAND_BOTH   ? WEIR_EXPAND_NONE
+           : expand == WEIR_EXPAND_NONE ? WEIR_EXPAND_BOTH
+                                        : expand;
 }
 
 /* ---- the table ---- */
