@@ -6,6 +6,19 @@
 
 #include "store/base/rand.h"
 
+/* In root "m": a unique map under a key, and what `ops` do; row 1 is the child. */
+static void
+make_unique (struct weir_doc *doc, uint32_t number, const char *ops, size_t len, uint32_t atoms)
+{
+    struct fixture_entry e = { .entry = fixture_head (6, number, number, number) };
+    e.entry.ops = atoms;
+    weir_buf_put (&e.payload, "\x01\x00\x00\x02\x04\x01m\x06\x01\x00", 10);
+    weir_buf_put_u8 (&e.payload, 0); /* no text */
+    weir_buf_put (&e.payload, ops, len);
+    fixture_apply (doc, &e);
+    fixture_drop (&e);
+}
+
 /* Nested, with losers, tombstones, hidden containers, several roots and chains. */
 static struct weir_doc *
 sample (void)
@@ -36,6 +49,8 @@ sample (void)
         fixture_drop (&e);
     }
     weir_doc_destroy (&alone);
+    make_unique (doc, 40, "\x00\x01u\x09\x01\x10\x01k\x00", 9, 2);
+    make_unique (doc, 41, "\x00\x01v\x09\x01", 5, 1); /* empty, but made */
     return doc;
 }
 
@@ -51,7 +66,7 @@ test_states_load_back (void **state)
     assert_docs_equal (doc, doc);
     weir_doc_save (doc, &bytes);
     assert_int_equal (weir_doc_load (&loaded, weir_buf_bytes (&bytes)), WEIR_OK);
-    const char *wanted = "{\"a\":{\"k\":true},\"m\":{\"x\":7}}";
+    const char *wanted = "{\"a\":{\"k\":true},\"m\":{\"u\":{\"k\":null},\"v\":{},\"x\":7}}";
     assert_doc (doc, "", wanted);
     assert_doc (loaded, "", wanted);
     /* Both go on alike. */
@@ -167,6 +182,9 @@ test_altered_states (void **state)
 #define ID "0123456789abcdef0123456789abcdef"
 #define ZERO_ID "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 #define V "\x02\x00\x00" /* version, lamport, heads */
+#define CHILD                                                                                      \
+    "\x9f\xfb\xd7\x4c\xcd\x20\x2c\x52\x99\xa0\x9d\xa0\x9b\xc7\x4e\x0b"                             \
+    "\x37\xf0\x42\x52\xc6\x41\x78\x08\xca\xdd\x9e\x95\x4a\x12\xa8\x53" /* map made by ID, 0 */
 #define CHAIN ID "\0\0\0\0\0\0\0\1"
 #define CHAIN_2 ID "\0\0\0\0\0\0\0\2"
 #define WRITE "\x00" ID "\x05\x00" /* chain 0, lamport 5, null */
@@ -229,6 +247,38 @@ static const struct weir_bytes crooked[] = {
     BYTES (V "\x01" CHAIN "\x02"
              "\x04\x01m\x01\x01k" WRITE "\x00"
              "\x04\x01m\x01\x01k\x01\x05\x00\x00"),
+    /* Unique children: no such type, cut short, an offset too large, a parent that is not there,
+     * behind a path, out of order, hollow and of nobody, shown by another than the parent, shown
+     * twice, of another type than its value says. */
+    BYTES (V "\x00\x01"
+             "\xfe" ID "\x00\x00\x00"),
+    BYTES (V "\x00\x01"
+             "\x06" ID "\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x06" ID "\x80\x80\x80\x08\x00\x01\x01k" WRITE "\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x06" ID "\x00\x02\x01\x01k" WRITE "\x00"),
+    BYTES (V "\x01" CHAIN "\x03"
+             "\x04\x01m\x01\x01k" WRITE "\x00"
+             "\x05\x00\x01k\x01\x01k\x01\x05\x00\x00"
+             "\x06" ID "\x00\x00\x01\x01k\x01\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x02"
+             "\x06" ID "\x00\x00\x01\x01k" WRITE "\x00"
+             "\x06" ID "\x00\x00\x01\x01k\x01\x05\x00\x00"),
+    BYTES (V "\x00\x01"
+             "\x06" ID "\x00\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x02"
+             "\x04\x01m\x01\x01k\x00" ID "\x05\x09\x01" CHILD "\x00"
+             "\x06" ID "\x00\x00\x01\x01k\x01\x05\x00\x00"),
+    BYTES (V "\x01" CHAIN "\x02"
+             "\x04\x01m\x02\x01k\x00" ID "\x05\x09\x01" CHILD "\x00"
+             "\x01l\x01\x05\x09\x01" CHILD "\x00"
+             "\x06" ID "\x00\x01\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k\x00" ID "\x05\x09\x3f" CHILD "\x00"),
+    BYTES (V "\x01" CHAIN "\x01"
+             "\x04\x01m\x01\x01k\x00" ID "\x05\x09\x01"
+             "short"),
     /* A root behind a child, and children out of their parents' order. */
     BYTES (V "\x01" CHAIN "\x03"
              "\x04\x01m\x01\x01k" WRITE "\x00"
@@ -252,6 +302,14 @@ test_crooked_states (void **state)
     struct weir_doc *doc = NULL;
     assert_int_equal (weir_doc_load (&doc, straight), WEIR_OK);
     assert_doc (doc, "", "{\"m\":{\"k\":null},\"n\":{\"k\":null}}");
+    assert_docs_equal (doc, doc);
+    weir_doc_destroy (&doc);
+    static const struct weir_bytes unique =
+        BYTES (V "\x01" CHAIN "\x02"
+                 "\x04\x01m\x01\x01k\x00" ID "\x05\x09\x01" CHILD "\x00"
+                 "\x06" ID "\x00\x01\x00");
+    assert_int_equal (weir_doc_load (&doc, unique), WEIR_OK);
+    assert_doc (doc, "", "{\"m\":{\"k\":{}}}");
     assert_docs_equal (doc, doc);
     weir_doc_destroy (&doc);
     for (size_t i = 0; i < sizeof crooked / sizeof *crooked; i++) {
