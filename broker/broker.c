@@ -82,8 +82,8 @@ configure (struct weir_broker *b, const char *data, struct weir_error *e)
     if (status == WEIR_OK) {
         status = weir_paths_find (&b->paths, data, &b->settings, e);
     }
-    weir_log_init (&b->log, "broker", b->epoch, status == WEIR_OK ? b->settings.log_level : "info",
-                   status == WEIR_OK ? b->settings.log_format : "auto");
+    weir_log_begin (&b->log, "broker", b->epoch, status == WEIR_OK ? b->settings.log_level : "info",
+                    status == WEIR_OK ? b->settings.log_format : "auto");
     return status;
 }
 

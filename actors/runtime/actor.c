@@ -189,9 +189,9 @@ configure (struct weir_actor *self, const struct arguments *a, struct weir_error
         status = weir_paths_find (&self->paths, a->data, &self->settings, e);
     }
     (void) snprintf (self->name, sizeof self->name, "%s", a->name);
-    weir_log_init (&self->log, self->name, self->epoch,
-                   status == WEIR_OK ? self->settings.log_level : "info",
-                   status == WEIR_OK ? self->settings.log_format : "auto");
+    weir_log_begin (&self->log, self->name, self->epoch,
+                    status == WEIR_OK ? self->settings.log_level : "info",
+                    status == WEIR_OK ? self->settings.log_format : "auto");
     return status;
 }
 

@@ -25,8 +25,8 @@ weir_log_level_parse (enum weir_log_level *out, const char *word)
 }
 
 void
-weir_log_init (struct weir_log *log, const char *actor, uint64_t epoch, const char *level,
-               const char *format)
+weir_log_begin (struct weir_log *log, const char *actor, uint64_t epoch, const char *level,
+                const char *format)
 {
     memset (log, 0, sizeof *log);
     log->level = WEIR_LOG_INFO;

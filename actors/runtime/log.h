@@ -29,8 +29,8 @@ struct weir_log {
 
 /* `level` and `format` are settings' words; unknown ones count as info and auto. auto: journald
  * under systemd, else text. */
-void weir_log_init (struct weir_log *log, const char *actor, uint64_t epoch, const char *level,
-                    const char *format);
+void weir_log_begin (struct weir_log *log, const char *actor, uint64_t epoch, const char *level,
+                     const char *format);
 bool weir_log_level_parse (enum weir_log_level *out, const char *word);
 /* `event` is a constant; warnings (input errors) come at most once a second for each event, and
  * the next one says how many were held back. */

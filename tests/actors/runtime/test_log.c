@@ -23,7 +23,7 @@ struct sink {
 static void
 sink_init (struct sink *s, const char *level, const char *format)
 {
-    weir_log_init (&s->log, "store", 0x1234, level, format);
+    weir_log_begin (&s->log, "store", 0x1234, level, format);
     assert_int_equal (pipe (s->ends), 0);
     s->log.fd = s->ends[1];
 }
