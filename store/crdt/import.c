@@ -67,6 +67,9 @@ result_success (const struct weir_replica *self, uint32_t first, struct weir_imp
     for (uint32_t i = first; i < weir_graph_count (log->graph); i++) {
         const struct weir_graph_node *node = weir_graph_node (log->graph, i);
         const struct weir_log_row *row = &log->rows[i];
+        if (row->run == WEIR_LOG_NONE) {
+            continue; /* cut away: in the root's state, but not here */
+        }
         struct weir_op_span span = {
             .chain = node->chain,
             .from = row->counter,

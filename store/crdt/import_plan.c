@@ -16,6 +16,7 @@ weir_plan_init (struct weir_plan *plan, struct weir_replica *replica)
     *plan = (struct weir_plan){ .replica = replica };
     plan->arena = weir_arena_new (SIZE_MAX);
     plan->waits = weir_map_new ();
+    plan->cut = weir_map_new ();
 }
 
 void
@@ -27,6 +28,7 @@ weir_plan_fini (struct weir_plan *plan)
         }
     }
     weir_map_destroy (&plan->waits, NULL);
+    weir_map_destroy (&plan->cut, NULL);
     weir_arena_destroy (&plan->arena);
     free (plan->items);
     free (plan->order);
@@ -177,7 +179,7 @@ parent_missing (const struct weir_plan *plan, struct weir_plan_run *item,
 {
     const struct weir_replica_root *root = plan->replica->root;
     if (root != NULL
-        && (is_settings_of_root (root, id)
+        && (is_settings_of_root (root, id) || weir_map_get (plan->cut, weir_id_bytes (id)) != NULL
             || (is_prev && item->run->seq <= cut_count (root, &item->run->chain)))) {
         return STALE;
     }
@@ -288,6 +290,21 @@ order_push (struct weir_plan *plan, struct weir_plan_run *item)
     }
 }
 
+/* A shallow replica takes no entry that was cut away, but it learns which those are: what stands
+ * on one of them is stale, and waits for nothing. */
+static void
+note_cut (struct weir_plan *plan, const struct weir_plan_run *item)
+{
+    const struct weir_run *run = item->run;
+    for (uint32_t i = 0; plan->replica->root != NULL && i < run->count; i++) {
+        const struct weir_id *id = &run->entries[i].id;
+        if (weir_graph_find (plan->replica->log.graph, id) == WEIR_GRAPH_NONE) {
+            (void) weir_map_put (plan->cut, weir_id_bytes (id), item->run->entries);
+            wake_waiters (plan, id);
+        }
+    }
+}
+
 /* Tries an item and all that it sets free. */
 static enum link
 settle (struct weir_plan *plan, struct weir_plan_run *item)
@@ -306,6 +323,7 @@ settle (struct weir_plan *plan, struct weir_plan_run *item)
             break;
         case KNOWN:
             next->is_known = true;
+            note_cut (plan, next);
             break;
         case BAD:
         case STALE:

@@ -338,6 +338,13 @@ weir_log_payload (const struct weir_log *log, uint32_t number)
     return weir_bytes (base + row->at, row->len);
 }
 
+bool
+weir_log_is_before_root (const struct weir_log *log, uint32_t number)
+{
+    return log->rows[number].run == WEIR_LOG_NONE && number + 1 < weir_graph_count (log->graph)
+           && log->rows[number + 1].run == WEIR_LOG_NONE;
+}
+
 struct weir_doc_entry
 weir_log_entry (const struct weir_log *log, uint32_t number, struct weir_id *parents)
 {
@@ -351,13 +358,17 @@ weir_log_entry (const struct weir_log *log, uint32_t number, struct weir_id *par
         .ops = node->ops,
         .parents = parents,
     };
-    if (row->prev != WEIR_LOG_NONE) {
+    if (row->prev != WEIR_LOG_NONE && !weir_log_is_before_root (log, row->prev)) {
         parents[entry.n_parents++] = weir_graph_node (log->graph, row->prev)->id;
     }
     if (row->index == 0 && row->run != WEIR_LOG_NONE) {
         const struct weir_log_run *run = &log->runs[row->run];
+        bool is_shallow = log->rows[0].run == WEIR_LOG_NONE;
         for (uint16_t d = 0; d < run->n_deps; d++) {
-            parents[entry.n_parents++] = log->deps[run->deps_at + d];
+            const struct weir_id *dep = &log->deps[run->deps_at + d];
+            if (!is_shallow || !weir_log_is_before_root (log, weir_graph_find (log->graph, dep))) {
+                parents[entry.n_parents++] = *dep;
+            }
         }
     }
     return entry;

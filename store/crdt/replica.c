@@ -20,6 +20,9 @@ static bool
 history_give (const struct weir_log *log, uint32_t number, weir_history_fn *fn, void *context)
 {
     struct weir_id parents[WEIR_ENTRY_DEPS_MAX + 1];
+    if (weir_log_is_before_root (log, number)) {
+        return true;
+    }
     struct weir_doc_entry entry = weir_log_entry (log, number, parents);
     return fn (context, &entry,
                weir_log_is_passed (&log->rows[number]) ? weir_bytes (NULL, 0)
@@ -273,8 +276,8 @@ weir_replica_set_lane (struct weir_replica *self, uint64_t lane)
 
 /* A lane that was used before, and came by import or from a snapshot, goes on where its longest
  * branch ends. */
-static void
-find_tip (struct weir_replica *self)
+void
+weir_replica_find_tip (struct weir_replica *self)
 {
     const struct weir_log *log = &self->log;
     if (self->knows_tip) {
@@ -420,7 +423,7 @@ weir_replica_change (struct weir_replica *self, struct weir_change **out, struct
                                      "the database has no genesis here yet");
         }
         if (status == WEIR_OK) {
-            find_tip (self);
+            weir_replica_find_tip (self);
             merge_heads (self);
             weir_replica_event_begin (self, WEIR_BY_LOCAL);
             uint64_t seq = self->tip == WEIR_LOG_NONE

@@ -154,6 +154,9 @@ uint32_t *weir_log_run_numbers (const struct weir_log *log, const struct weir_lo
  * the run behind it, so that every run that is left can stand alone. */
 void weir_log_check_vouched (struct weir_log *log);
 struct weir_bytes weir_log_payload (const struct weir_log *log, uint32_t number);
+/* A tip before a shallow root. Documents begin at the root, which has it in its past, and hear
+ * nothing of it. */
+bool weir_log_is_before_root (const struct weir_log *log, uint32_t number);
 /* As a document wants it. `parents` has room for WEIR_ENTRY_DEPS_MAX + 1. */
 struct weir_doc_entry weir_log_entry (const struct weir_log *log, uint32_t number,
                                       struct weir_id *parents);
@@ -185,6 +188,8 @@ void weir_replica_root_destroy (struct weir_replica_root **root_p);
 struct weir_replica *weir_replica_make (const struct weir_replica_options *options);
 /* Applies a row to the document and notes what came of it. */
 void weir_replica_apply (struct weir_replica *self, uint32_t number);
+/* Looks, once, for what was written in the lane before. What is found must be shown. */
+void weir_replica_find_tip (struct weir_replica *self);
 /* Commits go to a new lane, which nobody has used. */
 void weir_replica_set_lane (struct weir_replica *self, uint64_t lane);
 
@@ -263,6 +268,7 @@ struct weir_plan {
     size_t n_slots;
     size_t slots_used;
     struct weir_map *waits; /* missing id -> the first that waits for it */
+    struct weir_map *cut;   /* entries in the blobs that lie before a shallow root */
     uint32_t bad_source;
 };
 void weir_plan_init (struct weir_plan *plan, struct weir_replica *replica);
