@@ -74,7 +74,8 @@ WEIR_MUST enum weir_status weir_doc_apply (struct weir_doc *self,
 /* An entry that has no effect on documents (genesis, settings, merge, or inert by a judgement
  * made before): it takes its place among the heads. */
 void weir_doc_pass (struct weir_doc *self, const struct weir_doc_entry *entry);
-/* The heads of what was applied and passed, sorted; borrowed until the next change. */
+/* The heads of what was applied and passed, sorted; borrowed until the next change. All of them
+ * may be given as the parents of the next entry. */
 const struct weir_id *weir_doc_heads (const struct weir_doc *self, size_t *count);
 /* The lamport that the next entry on top of the heads has. */
 uint64_t weir_doc_lamport (const struct weir_doc *self);
