@@ -9,6 +9,11 @@
 /* By number; each type is one line. */
 static const struct weir_container_type *const types[] = {
     [WEIR_CONTAINER_MAP] = &weir_container_map,
+    [WEIR_CONTAINER_LIST] = &weir_container_list,
+    [WEIR_CONTAINER_TEXT] = &weir_container_text,
+    [WEIR_CONTAINER_MOVABLE] = &weir_container_movable,
+    [WEIR_CONTAINER_TREE] = &weir_container_tree,
+    [WEIR_CONTAINER_COUNTER] = &weir_container_counter,
 };
 
 const struct weir_container_type *

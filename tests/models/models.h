@@ -9,9 +9,14 @@
 #include "store/base/status.h"
 
 void weir_model_map (uint64_t seed);
+void weir_model_list (uint64_t seed);
+void weir_model_text (uint64_t seed);
 void weir_model_doc (uint64_t seed);
 void weir_model_counter (uint64_t seed);
 void weir_model_tree (uint64_t seed);
+void weir_model_movable (uint64_t seed);
+void weir_model_diff (uint64_t seed);
+void weir_model_replica (uint64_t seed);
 
 /* Says what differed, and in which history. */
 _Noreturn void weir_model_fail (const char *file, int line, const char *format, ...)

@@ -121,8 +121,10 @@ static inline enum weir_status
 types_take (struct types_replica *r, uint32_t entry)
 {
     const struct types_entry *e = &r->world->entries[entry];
+    enum weir_status status =
+        weir_doc_apply (r->doc, &e->entry, weir_buf_bytes (&e->payload), NULL);
     r->seen[r->n_seen++] = entry;
-    return weir_doc_apply (r->doc, &e->entry, weir_buf_bytes (&e->payload), NULL);
+    return status;
 }
 
 static inline bool
