@@ -1,0 +1,22 @@
+#ifndef WEIR_STORE_CRDT_DIFF_REPLICA_H
+#define WEIR_STORE_CRDT_DIFF_REPLICA_H
+
+/* What diff_replica.c lends to undo.c and cursor.c. */
+
+#include "store/crdt/diff_apply.h"
+#include "store/crdt/replica_parts.h"
+
+/* A version of a replica, to be read: what is shown, when that is it; else made by replay. */
+struct weir_replica_peek {
+    struct weir_doc *doc;
+    struct weir_doc *made; /* owned */
+};
+/* Commits what is open. */
+WEIR_MUST enum weir_status weir_replica_peek (struct weir_replica *self,
+                                              const struct weir_heads *heads,
+                                              struct weir_replica_peek *out, struct weir_error *e);
+void weir_replica_peek_fini (struct weir_replica_peek *peek);
+/* Ready to apply to what is shown. */
+struct weir_diff_apply weir_replica_applying (struct weir_replica *self, struct weir_error *e);
+
+#endif
