@@ -63,7 +63,8 @@ struct weir_tree {
 static inline struct weir_bytes
 weir_tree_key (const struct weir_tree *t, const struct weir_tree_record *r)
 {
-    return weir_bytes (t->keys.data + r->key_at, r->key_len);
+    return r->key_len == 0 ? weir_bytes (NULL, 0)
+                           : weir_bytes (t->keys.data + r->key_at, r->key_len);
 }
 /* By order key. */
 int weir_tree_compare (const struct weir_tree *t, uint32_t a, uint32_t b);
