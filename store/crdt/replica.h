@@ -162,6 +162,7 @@ struct weir_export {
     const struct weir_op_span *spans;
     size_t n_spans;
     const struct weir_heads *root; /* shallow */
+    bool fast; /* packs at less cost, for what is sent at once and not kept */
 };
 /* Appends. Pending entries are exported with an update or snapshot, too (Loro loses them). */
 WEIR_MUST enum weir_status weir_replica_export (struct weir_replica *self,
