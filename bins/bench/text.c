@@ -40,6 +40,7 @@ struct text_bench {
     struct bench_plan plan;
     struct bench_keys keys;
     uint64_t *ops;              /* by lane: how many its chain has */
+    struct weir_op_row *rows;   /* by step: where it ends */
     struct weir_replica **docs; /* by lane */
     struct weir_buf *updates;   /* by step */
 };
@@ -86,7 +87,7 @@ open_document (struct text_bench *b, const struct bench_step *step)
     struct weir_replica *doc = NULL;
     struct weir_buf snapshot = { 0 };
     struct weir_error e = { 0 };
-    struct weir_export what = { .mode = WEIR_EXPORT_SNAPSHOT };
+    struct weir_export what = { .mode = WEIR_EXPORT_SNAPSHOT, .fast = true };
     if (step->copy_of == BENCH_TRACE_NONE) {
         bench_need (weir_replica_new (&doc, &options, &e), &e, "new replica");
         return doc;
@@ -112,11 +113,29 @@ receive (struct weir_replica *doc, const struct weir_bytes *blobs, size_t count)
     weir_import_fini (&result);
 }
 
+/* Exports what the step's parents do not have: what it made. */
+static void
+send (struct text_bench *b, struct weir_replica *doc, size_t number)
+{
+    const struct bench_step *step = &b->plan.steps[number];
+    struct weir_op_vector from = { 0 };
+    struct weir_export what = { .mode = WEIR_EXPORT_UPDATE, .from = &from, .fast = true };
+    struct weir_error e = { 0 };
+    weir_grow (&from.rows, &from.cap, step->n_parents, sizeof *from.rows);
+    for (size_t i = 0; i < step->n_parents; i++) {
+        from.rows[from.count++] = b->rows[b->plan.numbers[step->parents + i]];
+    }
+    bench_need (weir_replica_export (doc, &what, &b->updates[number], &e), &e, "export");
+    weir_op_vector_fini (&from);
+}
+
 static void
 take_step (struct text_bench *b, size_t number, struct weir_bytes *blobs)
 {
     const struct bench_step *step = &b->plan.steps[number];
+    const struct bench_lane *lane = &b->trace->lanes[step->lane];
     struct weir_replica **doc = &b->docs[step->lane];
+    struct weir_heads heads = { 0 };
     struct weir_error e = { 0 };
     if (step->is_first) {
         *doc = open_document (b, step);
@@ -131,15 +150,16 @@ take_step (struct text_bench *b, size_t number, struct weir_bytes *blobs)
         type_txn (b, *doc, &b->trace->txns[b->plan.txns[step->txns + i]]);
     }
     bench_need (weir_replica_commit (*doc, weir_bytes (NULL, 0), 0, NULL, &e), &e, "commit");
-    struct weir_op_span span = { .from = b->ops[step->lane] };
+    weir_replica_doc_heads (*doc, &heads);
     b->ops[step->lane] += step->events;
+    b->rows[number] = (struct weir_op_row){
+        .chain = { b->keys.items[lane->agent].device, lane->number },
+        .tip = heads.items[0],
+        .ops = b->ops[step->lane],
+    };
+    weir_heads_fini (&heads);
     if (step->is_sent) {
-        const struct bench_lane *lane = &b->trace->lanes[step->lane];
-        span.chain.author = b->keys.items[lane->agent].device;
-        span.chain.lane = lane->number;
-        span.to = b->ops[step->lane];
-        struct weir_export what = { .mode = WEIR_EXPORT_SPANS, .spans = &span, .n_spans = 1 };
-        bench_need (weir_replica_export (*doc, &what, &b->updates[number], &e), &e, "export");
+        send (b, *doc, number);
     }
 }
 
@@ -190,6 +210,7 @@ apply (struct text_bench *b, struct weir_replica **all)
     struct weir_bytes *blobs = weir_alloc (plan->n_steps * sizeof *blobs);
     struct weir_replica **ends = weir_alloc (b->trace->n_lanes * sizeof *ends);
     b->docs = weir_alloc (b->trace->n_lanes * sizeof *b->docs);
+    b->rows = weir_alloc (plan->n_steps * sizeof *b->rows);
     b->ops = weir_alloc (b->trace->n_lanes * sizeof *b->ops);
     b->updates = weir_alloc (plan->n_steps * sizeof *b->updates);
     double began = bench_now_ms ();
@@ -217,6 +238,7 @@ apply (struct text_bench *b, struct weir_replica **all)
     free (b->updates);
     free (b->docs);
     free (b->ops);
+    free (b->rows);
     free (ends);
     free (blobs);
     free (is_end);
