@@ -126,8 +126,14 @@ is_on_top (const struct weir_doc *self, const struct weir_doc_entry *entry)
 static void
 heads_advance (struct weir_doc *self, const struct weir_doc_entry *entry)
 {
+    /* The parents may be the heads, as weir_doc_heads gave them. */
+    bool is_ours = entry->n_parents > 0 && entry->parents == self->heads;
+    if (is_ours) {
+        weir_assert (entry->n_parents == self->n_heads);
+        self->n_heads = 0;
+    }
     size_t place = 0;
-    for (uint32_t i = 0; i < entry->n_parents; i++) {
+    for (uint32_t i = 0; !is_ours && i < entry->n_parents; i++) {
         place = head_place (self, &entry->parents[i]);
         if (is_head (self, place, &entry->parents[i])) {
             self->n_heads--;

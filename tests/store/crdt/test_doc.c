@@ -4,6 +4,9 @@
 
 #include "tests/store/crdt/fixture.h"
 
+#include "store/crdt/change.h"
+#include "store/crdt/graph.h"
+
 #include "store/base/rand.h"
 
 #include <stdio.h>
@@ -384,6 +387,327 @@ test_overwriting (void **state)
     weir_doc_destroy (&doc);
 }
 
+/* ---- heads, and what walks need ---- */
+
+static void
+assert_heads (const struct weir_doc *doc, const struct fixture_entry *entries, size_t n)
+{
+    size_t count = 0;
+    const struct weir_id *heads = weir_doc_heads (doc, &count);
+    assert_int_equal (count, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true (weir_id_equal (&heads[i], &entries[i].entry.id));
+    }
+}
+
+/* An entry with these parents, whose payload sets /m/k. */
+static struct fixture_entry
+entry_on (uint32_t number, uint64_t lamport, const struct weir_id *parents, uint32_t n)
+{
+    struct weir_doc *doc = weir_doc_new ();
+    struct fixture_entry out =
+        fixture_commit (doc, fixture_head ((uint8_t) number, number, 0, lamport), "/m/k", "1");
+    out.entry.parents = parents;
+    out.entry.n_parents = n;
+    weir_doc_destroy (&doc);
+    return out;
+}
+
+static void
+test_heads (void **state)
+{
+    (void) state;
+    struct weir_doc *doc = weir_doc_new ();
+    struct fixture_entry e[4];
+    struct weir_id parents[3];
+    struct weir_doc_entry genesis = fixture_head (9, 9, 0, 0);
+    assert_heads (doc, NULL, 0);
+    assert_int_equal (weir_doc_lamport (doc), 0);
+    weir_doc_pass (doc, &genesis);
+    assert_int_equal (weir_doc_lamport (doc), 0);
+    e[0] = entry_on (1, 0, &genesis.id, 1);
+    fixture_apply (doc, &e[0]);
+    assert_heads (doc, e, 1);
+    e[1] = entry_on (2, 5, &genesis.id, 1); /* beside it */
+    fixture_apply (doc, &e[1]);
+    assert_heads (doc, e, 2);
+    assert_int_equal (weir_doc_lamport (doc), 6);
+    /* Names both heads, and one that is in their past. */
+    parents[0] = e[1].entry.id;
+    parents[1] = e[0].entry.id;
+    parents[2] = genesis.id;
+    e[2] = entry_on (3, 6, parents, 3);
+    fixture_apply (doc, &e[2]);
+    assert_heads (doc, &e[2], 1);
+    /* Inert, and a head all the same. */
+    e[3] = entry_on (4, 7, &e[2].entry.id, 1);
+    e[3].entry.ops = 2;
+    bool deferred = true;
+    assert_status (weir_doc_apply (doc, &e[3].entry, weir_buf_bytes (&e[3].payload), &deferred),
+                   WEIR_BAD_PAYLOAD, NULL);
+    assert_false (deferred);
+    assert_heads (doc, &e[3], 1);
+    assert_int_equal (weir_doc_lamport (doc), 9);
+    assert_int_equal (weir_graph_count (weir_doc_graph (doc)), 5);
+    assert_int_equal (weir_doc_node (doc), WEIR_GRAPH_NONE);
+    weir_doc_cool (doc);
+    weir_doc_cool (doc);
+    assert_null (weir_doc_graph (doc));
+    assert_docs_equal (doc, doc);
+    for (size_t i = 0; i < 4; i++) {
+        fixture_drop (&e[i]);
+    }
+    weir_doc_destroy (&doc);
+}
+
+/* ---- the history ---- */
+
+struct log {
+    const struct fixture_entry *entries;
+    size_t count;
+    size_t reads;
+    enum weir_status status;
+};
+
+static enum weir_status
+log_read (void *context, weir_history_fn *fn, void *fn_context)
+{
+    struct log *log = context;
+    log->reads++;
+    for (size_t i = 0; i < log->count; i++) {
+        if (!fn (fn_context, &log->entries[i].entry, weir_buf_bytes (&log->entries[i].payload))) {
+            return WEIR_OK;
+        }
+    }
+    return log->status;
+}
+
+/* A list insertion at `at`, by hand: rows: list "l". */
+static struct fixture_entry
+insertion (uint32_t number, uint64_t lamport, const struct weir_id *parents, uint32_t n_parents,
+           uint8_t at)
+{
+    struct fixture_entry out = { .entry = fixture_head ((uint8_t) number, number, 0, lamport) };
+    uint8_t payload[] = { 1, 0, 0, 1, 0x08, 1, 'l', 0, 0, 0, 1, 3, 0 };
+    payload[9] = (uint8_t) (at * 2);
+    payload[12] = (uint8_t) (number * 2);
+    out.entry.ops = 1;
+    out.entry.parents = parents;
+    out.entry.n_parents = n_parents;
+    weir_buf_put (&out.payload, payload, sizeof payload);
+    return out;
+}
+
+static void
+test_the_history_is_read_when_it_is_needed (void **state)
+{
+    (void) state;
+    struct fixture_entry e[5];
+    struct weir_buf bytes = { 0 };
+    struct weir_doc *warm = weir_doc_new ();
+    struct weir_doc *cold = NULL;
+    bool deferred = false;
+    e[0] = insertion (1, 0, NULL, 0, 0);
+    e[1] = insertion (2, 1, &e[0].entry.id, 1, 1);
+    e[2] = insertion (3, 1, &e[0].entry.id, 1, 1); /* beside e[1] */
+    struct weir_id both[] = { e[1].entry.id, e[2].entry.id };
+    e[3] = insertion (4, 2, both, 2, 3);
+    e[4] = insertion (5, 1, &e[0].entry.id, 1, 7); /* out of range */
+    fixture_apply (warm, &e[0]);
+    fixture_apply (warm, &e[1]);
+    weir_doc_save (warm, &bytes);
+    assert_status (weir_doc_load (&cold, weir_buf_bytes (&bytes)), WEIR_OK, NULL);
+    assert_false (weir_doc_is_warm (cold));
+    /* No port, or one that fails or lies: nothing is changed, and it may be tried again. */
+    struct log log = { .entries = e, .count = 2, .status = WEIR_IO_ERROR };
+    struct weir_history port = { .context = &log, .read = log_read };
+    assert_status (weir_doc_apply (cold, &e[2].entry, weir_buf_bytes (&e[2].payload), &deferred),
+                   WEIR_UNSUPPORTED, NULL);
+    assert_true (deferred);
+    weir_doc_set_history (cold, &port);
+    assert_status (weir_doc_apply (cold, &e[2].entry, weir_buf_bytes (&e[2].payload), &deferred),
+                   WEIR_IO_ERROR, NULL);
+    assert_true (deferred);
+    log.status = WEIR_OK;
+    log.count = 1; /* too little */
+    assert_status (weir_doc_apply (cold, &e[2].entry, weir_buf_bytes (&e[2].payload), NULL),
+                   WEIR_CORRUPT, NULL);
+    log.entries = &e[1]; /* its parent is unknown */
+    assert_status (weir_doc_warm (cold), WEIR_CORRUPT, NULL);
+    log.entries = e;
+    assert_heads (cold, &e[1], 1);
+    assert_false (weir_doc_is_warm (cold));
+    log.count = 2;
+    log.reads = 0;
+    fixture_apply (cold, &e[2]);
+    assert_true (weir_doc_is_warm (cold));
+    fixture_apply (warm, &e[2]);
+    assert_docs_equal (warm, cold);
+    assert_status (weir_doc_warm (cold), WEIR_OK, NULL);
+    assert_int_equal (log.reads, 1);
+    /* On top of all heads: cold again, and it stays so. */
+    weir_doc_cool (cold);
+    fixture_apply (cold, &e[3]);
+    fixture_apply (warm, &e[3]);
+    assert_false (weir_doc_is_warm (cold));
+    assert_docs_equal (warm, cold);
+    assert_doc (cold, "", "{\"l\":[1,2,3,4]}");
+    /* Out of range at its parents, though there are so many now. */
+    log.count = 4;
+    struct weir_doc *docs[] = { warm, cold };
+    for (size_t i = 0; i < 2; i++) {
+        assert_status (
+            weir_doc_apply (docs[i], &e[4].entry, weir_buf_bytes (&e[4].payload), &deferred),
+            WEIR_OUT_OF_RANGE, NULL);
+        assert_false (deferred);
+    }
+    assert_docs_equal (warm, cold);
+    for (size_t i = 0; i < 5; i++) {
+        fixture_drop (&e[i]);
+    }
+    weir_buf_fini (&bytes);
+    weir_doc_destroy (&warm);
+    weir_doc_destroy (&cold);
+}
+
+/* A document that warms up while a change is open counts the change's ops, too. */
+static void
+test_warming_up_under_an_open_change (void **state)
+{
+    (void) state;
+    struct weir_chain me = { .lane = 3 };
+    struct fixture_entry e[3] = { insertion (1, 0, NULL, 0, 0) };
+    struct weir_doc *docs[2];
+    struct weir_buf bytes = { 0 };
+    struct weir_error error = { 0 };
+    struct log log = { .entries = e, .count = 1 };
+    struct weir_history port = { .context = &log, .read = log_read };
+    e[2] = insertion (3, 1, &e[0].entry.id, 1, 1);
+    docs[0] = weir_doc_new ();
+    fixture_apply (docs[0], &e[0]);
+    weir_doc_save (docs[0], &bytes);
+    assert_status (weir_doc_load (&docs[1], weir_buf_bytes (&bytes)), WEIR_OK, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        struct weir_change *change = weir_change_open (docs[i], &me, 0);
+        struct weir_container *list = NULL;
+        struct weir_value values[2] = { { .type = WEIR_VALUE_TRUE }, { .type = WEIR_VALUE_FALSE } };
+        weir_doc_set_history (docs[i], &port);
+        assert_status (weir_change_root (change, "l", &weir_container_list, &list, &error), WEIR_OK,
+                       &error);
+        assert_status (weir_change_list_insert (change, list, 0, values, 2, NULL, &error), WEIR_OK,
+                       &error);
+        assert_status (weir_change_list_delete (change, list, 1, 1, &error), WEIR_OK, &error);
+        assert_status (weir_doc_warm (docs[i]), WEIR_OK, NULL);
+        assert_status (weir_change_list_insert (change, list, 1, values, 1, NULL, &error), WEIR_OK,
+                       &error);
+        fixture_drop (&e[1]);
+        e[1] = (struct fixture_entry){ .entry = fixture_head (2, 2, 0, 1) };
+        e[1].entry.chain = me;
+        e[1].entry.parents = &e[0].entry.id;
+        e[1].entry.n_parents = 1;
+        assert_status (weir_change_payload (change, weir_bytes (NULL, 0), &e[1].payload,
+                                            &e[1].entry.ops, &error),
+                       WEIR_OK, &error);
+        weir_change_seal (change, &e[1].entry);
+        weir_change_destroy (&change);
+        fixture_apply (docs[i], &e[2]);
+        assert_doc (docs[i], "/l", "[true,true,1,3]");
+    }
+    assert_docs_equal (docs[0], docs[1]);
+    weir_buf_fini (&bytes);
+    for (size_t i = 0; i < 3; i++) {
+        fixture_drop (&e[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        weir_doc_destroy (&docs[i]);
+    }
+}
+
+/* ---- unique children ---- */
+
+/* Makes, in the unique child of `in` (NULL: in root "m"), the unique child of key "u". */
+static struct fixture_entry
+making (uint32_t number, const struct weir_id *in)
+{
+    struct fixture_entry out = { .entry = fixture_head (1, number, number, number) };
+    weir_buf_put (&out.payload, "\x01\x00", 2);
+    weir_buf_put_u8 (&out.payload, in != NULL);
+    if (in != NULL) {
+        weir_buf_put (&out.payload, in->b, WEIR_ID_BYTES);
+        weir_buf_put (&out.payload, "\x01\x06\x02\x00", 4);
+    } else {
+        weir_buf_put (&out.payload, "\x01\x04\x01m", 4);
+    }
+    weir_buf_put (&out.payload, "\x00\x00\x01u\x09\x01", 6);
+    out.entry.ops = 1;
+    return out;
+}
+
+/* Entries of a forger may write into what is not made yet, in any order; how deep it hangs, and
+ * what is shown, is the same in the end, and has an end. */
+static void
+test_unique_children_of_unknown_parents (void **state)
+{
+    (void) state;
+    enum { N = 100 };
+    struct fixture_entry e[N];
+    struct weir_doc *up = weir_doc_new ();
+    struct weir_doc *down = weir_doc_new ();
+    json_t *json = NULL;
+    struct weir_error error = { 0 };
+    for (uint32_t i = 0; i < N; i++) {
+        e[i] = making (i + 1, i == 0 ? NULL : &e[i - 1].entry.id);
+        fixture_apply (up, &e[i]);
+    }
+    for (uint32_t i = N; i-- > 0;) {
+        assert_doc (down, "", "{}");
+        fixture_apply (down, &e[i]);
+        assert_docs_equal (down, down);
+    }
+    assert_docs_equal (up, down);
+    assert_status (weir_doc_get (up, "", &json, &error), WEIR_OK, &error);
+    struct weir_buf text = { 0 };
+    json_t *again = NULL;
+    weir_json_put (&text, json);
+    assert_status (weir_json_parse (&again, weir_buf_bytes (&text), WEIR_JSON_BYTES_MAX, &error),
+                   WEIR_OK, &error);
+    json_decref (json);
+    json_decref (again);
+    weir_buf_fini (&text);
+    struct weir_op_id last = { .entry = e[N - 1].entry.id };
+    struct weir_id id = weir_container_unique_id (&last, WEIR_CONTAINER_MAP);
+    assert_int_equal (weir_container_level (weir_doc_unique (up, &id)),
+                      WEIR_CONTAINER_DEPTH_MAX + 1);
+    assert_int_equal (weir_op_id_compare (&last, &last), 0);
+    for (size_t i = 0; i < N; i++) {
+        fixture_drop (&e[i]);
+    }
+    weir_doc_destroy (&up);
+    weir_doc_destroy (&down);
+}
+
+/* Both made at once are told among the values that concur. */
+static void
+test_unique_children_concur (void **state)
+{
+    (void) state;
+    struct weir_doc *doc = weir_doc_new ();
+    struct fixture_entry a = making (1, NULL);
+    struct fixture_entry b = making (2, NULL);
+    b.entry.chain.lane = 2;
+    fixture_apply (doc, &a);
+    fixture_apply (doc, &b);
+    struct fixture_entry inside = making (3, &a.entry.id);
+    fixture_apply (doc, &inside);
+    const char *const wanted[] = { "{}", "{\"u\":{}}" };
+    assert_conflicts (doc, "/m/u", wanted, 2);
+    assert_doc (doc, "/m", "{\"u\":{}}");
+    fixture_drop (&a);
+    fixture_drop (&b);
+    fixture_drop (&inside);
+    weir_doc_destroy (&doc);
+}
+
 int
 main (void)
 {
@@ -398,6 +722,11 @@ main (void)
         cmocka_unit_test (test_losers),
         cmocka_unit_test (test_many_losers_in_any_order),
         cmocka_unit_test (test_overwriting),
+        cmocka_unit_test (test_heads),
+        cmocka_unit_test (test_the_history_is_read_when_it_is_needed),
+        cmocka_unit_test (test_warming_up_under_an_open_change),
+        cmocka_unit_test (test_unique_children_of_unknown_parents),
+        cmocka_unit_test (test_unique_children_concur),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
