@@ -24,7 +24,7 @@ struct list {
     struct unsealed {
         uint32_t number;
         uint32_t offset;
-    } *unsealed;
+    } * unsealed;
     size_t n_unsealed;
     size_t unsealed_cap;
     size_t counted; /* bytes told to the document */

@@ -10,79 +10,6 @@
 #define JOIN_BELOW (ROPE_SPANS / 4)
 #define JOIN_MAX (ROPE_SPANS / 4 * 3)
 
-/* ---- text ---- */
-
-#define HIGH_BITS 0x8080808080808080u
-
-static inline uint32_t
-scalar_bytes (uint8_t first)
-{
-    return first < 0x80u ? 1 : first < 0xe0u ? 2 : first < 0xf0u ? 3 : 4;
-}
-
-uint32_t
-rope_text_bytes (const uint8_t *text, uint32_t scalars)
-{
-    uint32_t bytes = 0;
-    while (scalars-- > 0) {
-        bytes += scalar_bytes (text[bytes]);
-    }
-    return bytes;
-}
-
-static inline bool
-is_ascii_word (const uint8_t *text)
-{
-    uint64_t word;
-    memcpy (&word, text, sizeof word);
-    return (word & HIGH_BITS) == 0;
-}
-
-uint32_t
-rope_text_scalars (const uint8_t *text, size_t len, uint32_t *astral)
-{
-    uint32_t scalars = 0;
-    size_t i = 0;
-    *astral = 0;
-    while (i < len) {
-        if (len - i >= 8 && is_ascii_word (text + i)) {
-            i += 8;
-            scalars += 8;
-            continue;
-        }
-        uint32_t bytes = scalar_bytes (text[i]);
-        *astral += bytes == 4;
-        i += bytes;
-        scalars++;
-    }
-    return scalars;
-}
-
-void
-rope_text_chunk (const uint8_t *text, size_t len, struct rope_span *span)
-{
-    size_t i = 0;
-    while (len - i >= 8 && is_ascii_word (text + i)) {
-        i += 8;
-    }
-    while (i < len && text[i] < 0x80u) {
-        i++;
-    }
-    span->count = (uint32_t) i;
-    span->bytes = (uint32_t) i;
-    span->astral = 0;
-    if (i == len || i >= ROPE_MIXED_MAX) {
-        return;
-    }
-    while (i < len && span->count < ROPE_MIXED_MAX) {
-        uint32_t bytes = scalar_bytes (text[i]);
-        span->astral = (uint16_t) (span->astral + (bytes == 4));
-        span->count++;
-        i += bytes;
-    }
-    span->bytes = (uint32_t) i;
-}
-
 /* ---- spans ---- */
 
 static inline bool
@@ -510,8 +437,8 @@ open_slot (struct rope *self, uint32_t *slot)
         struct rope_leaf *to = &self->leaves[right];
         struct rope_counts moved = { 0 };
         leaf = &self->leaves[number];
-        uint32_t half = *slot == ROPE_SPANS && leaf->next == ROPE_NONE ? ROPE_SPANS
-                                                                       : ROPE_SPANS / 2;
+        uint32_t half =
+            *slot == ROPE_SPANS && leaf->next == ROPE_NONE ? ROPE_SPANS : ROPE_SPANS / 2;
         to->count = (uint16_t) (ROPE_SPANS - half);
         leaf->count = (uint16_t) half;
         memcpy (to->spans, leaf->spans + half, to->count * sizeof *to->spans);
@@ -563,7 +490,8 @@ static void
 join (struct rope *self, uint32_t slot)
 {
     struct rope_leaf *leaf = &self->leaves[self->near];
-    if (slot == 0 || slot >= leaf->count || !span_joins (&leaf->spans[slot - 1], &leaf->spans[slot])) {
+    if (slot == 0 || slot >= leaf->count
+        || !span_joins (&leaf->spans[slot - 1], &leaf->spans[slot])) {
         return;
     }
     span_extend (&leaf->spans[slot - 1], &leaf->spans[slot]);
@@ -670,8 +598,7 @@ delete_near (struct rope *self, const uint8_t *text, uint32_t at, uint32_t count
             struct rope_counts c = span_counts (&leaf->spans[end++]);
             counts_add (&gone, &c);
         }
-        memmove (&leaf->spans[slot], &leaf->spans[end],
-                 (leaf->count - end) * sizeof *leaf->spans);
+        memmove (&leaf->spans[slot], &leaf->spans[end], (leaf->count - end) * sizeof *leaf->spans);
         leaf->count = (uint16_t) (leaf->count - (end - slot));
         join (self, slot);
     }

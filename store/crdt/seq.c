@@ -262,8 +262,7 @@ rope_renew (struct weir_seq *self, bool keeps_events)
 static uint32_t
 text_keep (struct weir_seq *self, struct weir_bytes text)
 {
-    if (self->text.len > WASTE_BYTES_MIN
-        && self->text.len / WASTE_TIMES > self->rope.total.bytes) {
+    if (self->text.len > WASTE_BYTES_MIN && self->text.len / WASTE_TIMES > self->rope.total.bytes) {
         rope_renew (self, true);
     }
     uint32_t content = (uint32_t) self->text.len;
@@ -275,10 +274,9 @@ static void
 text_insert (struct weir_seq *self, uint32_t at, uint32_t event, uint32_t count, uint32_t content,
              size_t bytes)
 {
-    struct rope_span span = { .event = event,
-                              .count = count,
-                              .content = content,
-                              .bytes = (uint32_t) bytes };
+    struct rope_span span = {
+        .event = event, .count = count, .content = content, .bytes = (uint32_t) bytes
+    };
     if (bytes == count) {
         rope_insert (&self->rope, self->text.data, at, &span);
         return;
@@ -456,10 +454,9 @@ weir_seq_load_text (struct weir_seq *self, uint32_t count, struct weir_bytes tex
 void
 weir_seq_load (struct weir_seq *self, uint32_t count, uint32_t content, bool hidden)
 {
-    struct rope_span span = { .event = WEIR_SEQ_UNKNOWN,
-                              .count = count,
-                              .content = content,
-                              .hidden = hidden };
+    struct rope_span span = {
+        .event = WEIR_SEQ_UNKNOWN, .count = count, .content = content, .hidden = hidden
+    };
     rope_insert (&self->rope, self->text.data, self->rope.total.entities, &span);
     self->is_resolved = false;
     bytes_count (self);
@@ -483,8 +480,8 @@ weir_seq_resolve (struct weir_seq *self)
         uint32_t left = self->rope.total.entities - at;
         count = count < left ? count : left;
         for (uint32_t done = 0; done < count && event < WEIR_TRACKER_BASE;) {
-            done += rope_assign (&self->rope, self->text.data, at + done, event + done,
-                                 count - done);
+            done +=
+                rope_assign (&self->rope, self->text.data, at + done, event + done, count - done);
         }
         at += count;
     }

@@ -40,12 +40,9 @@ seq_log_add (struct seq_log *self, uint32_t node, uint32_t offset, uint32_t at, 
         return event;
     }
     weir_grow (&self->runs, &self->cap, self->count + 1, sizeof *self->runs);
-    self->runs[self->count++] = (struct seq_run){ .event = event,
-                                                  .node = node,
-                                                  .offset = offset,
-                                                  .at = at,
-                                                  .count = count,
-                                                  .deletes = deletes };
+    self->runs[self->count++] = (struct seq_run){
+        .event = event, .node = node, .offset = offset, .at = at, .count = count, .deletes = deletes
+    };
     return event;
 }
 

@@ -136,7 +136,8 @@ static void
 node_feed (struct weir_seq *self, uint32_t number)
 {
     struct seq_merge *m = &self->merge;
-    const struct weir_graph_node *node = weir_graph_node (weir_doc_graph (self->owner->doc), number);
+    const struct weir_graph_node *node =
+        weir_graph_node (weir_doc_graph (self->owner->doc), number);
     size_t run = seq_log_of_node (&self->log, number);
     bool acts = run < self->log.count && self->log.runs[run].node == number;
     if (!acts && !hand_is (m, node->parents, node->n_parents)) {
@@ -327,8 +328,8 @@ seq_merge_idle (struct weir_seq *self)
     if (count > 1 || node < m->covered) {
         return;
     }
-    uint32_t idle = weir_tracker_memory_bytes (m->tracker) > LARGE_BYTES ? IDLE_ENTRIES_LARGE
-                                                                         : IDLE_ENTRIES;
+    uint32_t idle =
+        weir_tracker_memory_bytes (m->tracker) > LARGE_BYTES ? IDLE_ENTRIES_LARGE : IDLE_ENTRIES;
     if (node - m->covered >= idle) {
         weir_tracker_destroy (&m->tracker);
     }

@@ -32,7 +32,7 @@ struct text {
     struct mark *marks;
     size_t n_marks;
     size_t marks_cap;
-    size_t n_sealed; /* marks before it are sealed */
+    size_t n_sealed;      /* marks before it are sealed */
     uint32_t last_anchor; /* where the last one was put, in entities */
     bool is_written;
 };

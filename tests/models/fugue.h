@@ -19,7 +19,7 @@ struct fugue_node {
     uint32_t parent;
     uint32_t first[2]; /* left and right children, by place key, linked by `next` */
     uint32_t next;
-    uint32_t value; /* the caller's */
+    uint32_t value;   /* the caller's */
     uint64_t deleted; /* by which entries */
 };
 

@@ -99,8 +99,8 @@ play_insert (struct play *play, struct weir_change *change, struct weir_containe
         values[i] = (struct weir_value){ .type = WEIR_VALUE_INT };
         values[i].number.i = (int64_t) play_below (play, 1000);
         if (play_below (play, 6) == 0) {
-            values[i] = (struct weir_value){ .type = WEIR_VALUE_UNIQUE,
-                                             .container = WEIR_CONTAINER_MAP };
+            values[i] =
+                (struct weir_value){ .type = WEIR_VALUE_UNIQUE, .container = WEIR_CONTAINER_MAP };
         }
         json_array_insert_new (now, at + i,
                                values[i].type == WEIR_VALUE_INT ? weir_value_json (&values[i])
@@ -113,8 +113,7 @@ play_insert (struct play *play, struct weir_change *change, struct weir_containe
         model_check ((children[i] != NULL) == (values[i].type == WEIR_VALUE_UNIQUE), "a child");
         if (children[i] != NULL && play_below (play, 2) == 0) {
             struct weir_value value = { .type = WEIR_VALUE_TRUE };
-            status =
-                weir_change_map_set (change, children[i], weir_bytes_str ("k"), &value, &e);
+            status = weir_change_map_set (change, children[i], weir_bytes_str ("k"), &value, &e);
             model_check (status == WEIR_OK, "set: %s", e.what);
             json_object_set_new (json_array_get (now, at + i), "k", json_true ());
         }
@@ -177,10 +176,10 @@ check_ids (struct weir_doc *doc, struct weir_container *list, uint64_t seen)
             struct weir_op_id id = weir_seq_event_id (seq, span.event + i);
             model_check (weir_id_equal (&id.entry, &node->id) && id.offset == node->offset,
                          "the element at %u has another id", at + i);
-            model_check (i >= run
-                             || (weir_id_equal (&id.entry, &first.entry)
-                                 && id.offset == first.offset + i),
-                         "the element at %u has another id in its run", at + i);
+            model_check (
+                i >= run
+                    || (weir_id_equal (&id.entry, &first.entry) && id.offset == first.offset + i),
+                "the element at %u has another id in its run", at + i);
         }
     }
 }

@@ -21,8 +21,9 @@ static const struct {
              { "lead", WEIR_EXPAND_BEFORE } };
 #define KEYS (sizeof keys / sizeof *keys)
 
-static const char *const alphabet[] = { "a", "b", "c", "d", "\xc3\xa9", "\xe2\x82\xac",
-                                        "\xf0\x9f\x8e\xb5" };
+static const char *const alphabet[] = {
+    "a", "b", "c", "d", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8e\xb5"
+};
 
 /* A character, or one end of a mark. */
 struct symbol {
@@ -306,8 +307,8 @@ play_insert (struct play *play, struct weir_change *change, struct weir_containe
         weir_buf_put (&bytes, c, strlen (c));
         view_insert (view, at++, symbol_add (c, strlen (c), 0, false));
     }
-    enum weir_status status = weir_change_text_insert (change, text, (uint32_t) user_at,
-                                                       weir_buf_bytes (&bytes), &e);
+    enum weir_status status =
+        weir_change_text_insert (change, text, (uint32_t) user_at, weir_buf_bytes (&bytes), &e);
     model_check (status == WEIR_OK, "insert: %s", e.what);
     weir_buf_fini (&bytes);
 }

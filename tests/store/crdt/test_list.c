@@ -58,8 +58,8 @@ test_values (void **state)
     assert_value (p.doc, "/l", wanted);
     assert_value (p.doc, "/l/2", "-7");
     json_t *json = NULL;
-    static const char *const nothing[] = { "/l/6", "/l/-1", "/l/02", "/l/x", "/l/", "/l/2x",
-                                           "/l/4294967296", "/l/2/3" };
+    static const char *const nothing[] = { "/l/6", "/l/-1", "/l/02",         "/l/x",
+                                           "/l/",  "/l/2x", "/l/4294967296", "/l/2/3" };
     for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
         assert_int_equal (weir_doc_get (p.doc, nothing[i], &json, &e), WEIR_NOT_FOUND);
     }
@@ -109,9 +109,8 @@ test_children (void **state)
     assert_true (weir_list_item (list_of (&b), 2, &item));
     assert_ok (weir_change_text_insert (peer_change (&b), item.child, 2, weir_bytes_str ("!"), &e),
                &e);
-    assert_ok (weir_change_text_insert (peer_change (&a), children[2], 0, weir_bytes_str ("oh "),
-                                        &e),
-               &e);
+    assert_ok (
+        weir_change_text_insert (peer_change (&a), children[2], 0, weir_bytes_str ("oh "), &e), &e);
     peer_sync (&a, &b);
     peer_sync (&b, &a);
     assert_value (a.doc, "/l/2", "\"oh hi!\"");
@@ -179,8 +178,7 @@ test_refusals (void **state)
     assert_int_equal (weir_change_atoms (c), 3);
     (void) peer_commit (&p);
     assert_int_equal (peer_forge (&p, "l", &weir_container_list, &deletion, 1), WEIR_OUT_OF_RANGE);
-    assert_int_equal (peer_forge (&p, "l", &weir_container_list, &insertion, 1),
-                      WEIR_OUT_OF_RANGE);
+    assert_int_equal (peer_forge (&p, "l", &weir_container_list, &insertion, 1), WEIR_OUT_OF_RANGE);
     assert_int_equal (peer_forge (&p, "other", &weir_container_list, &insertion, 1),
                       WEIR_OUT_OF_RANGE);
     assert_value (p.doc, "", "{\"l\":[0,1,2]}");
@@ -328,9 +326,12 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_values),       cmocka_unit_test (test_children),
-        cmocka_unit_test (test_concurrent),   cmocka_unit_test (test_refusals),
-        cmocka_unit_test (test_bad_payloads), cmocka_unit_test (test_describe),
+        cmocka_unit_test (test_values),
+        cmocka_unit_test (test_children),
+        cmocka_unit_test (test_concurrent),
+        cmocka_unit_test (test_refusals),
+        cmocka_unit_test (test_bad_payloads),
+        cmocka_unit_test (test_describe),
         cmocka_unit_test (test_notices_and_waste),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -89,8 +89,7 @@ insert_numbers (struct world *w, uint32_t at, uint32_t count, bool hidden, bool 
     w->next_content += count;
 }
 
-static void
-delete (struct world *w, uint32_t at, uint32_t count)
+static void delete (struct world *w, uint32_t at, uint32_t count)
 {
     rope_delete (&w->rope, w->text.data, at, count);
     w->count -= count;

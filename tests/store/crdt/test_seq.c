@@ -293,10 +293,9 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_short_stretches),  cmocka_unit_test (test_long_stretches),
-        cmocka_unit_test (test_tracker_moves_on), cmocka_unit_test (test_ids),
-        cmocka_unit_test (test_deleted_text_is_let_go),
-        cmocka_unit_test (test_too_many_events),
+        cmocka_unit_test (test_short_stretches),        cmocka_unit_test (test_long_stretches),
+        cmocka_unit_test (test_tracker_moves_on),       cmocka_unit_test (test_ids),
+        cmocka_unit_test (test_deleted_text_is_let_go), cmocka_unit_test (test_too_many_events),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

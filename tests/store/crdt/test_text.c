@@ -87,39 +87,48 @@ static const struct {
       "\"blue\"},\"insert\":\"fox jumped\"},{\"insert\":\".\"}]" },
     { "bold by one, not bold by another: the later wins",
       "The fox jumped.",
-      { { 'm', 0, 0, 15, "bold", "1" }, { '|', 0, 0, 0, NULL, NULL },
-        { 'm', 0, 0, 3, "italic", "1" }, { 'm', 0, 0, 7, "bold", NULL },
+      { { 'm', 0, 0, 15, "bold", "1" },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'm', 0, 0, 3, "italic", "1" },
+        { 'm', 0, 0, 7, "bold", NULL },
         { 'm', 1, 4, 15, "bold", "2" } },
       "[{\"attributes\":{\"italic\":\"1\"},\"insert\":\"The\"},{\"insert\":\" fox\"},"
       "{\"attributes\":{\"bold\":\"2\"},\"insert\":\" jumped.\"}]" },
     { "text behind bold is bold, text before it is not",
       "The fox jumped.",
-      { { 'm', 0, 4, 7, "bold", "1" }, { '|', 0, 0, 0, NULL, NULL }, { 'i', 0, 7, 0, "es", NULL },
+      { { 'm', 0, 4, 7, "bold", "1" },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'i', 0, 7, 0, "es", NULL },
         { 'i', 1, 4, 0, "red ", NULL } },
       "[{\"insert\":\"The red \"},{\"attributes\":{\"bold\":\"1\"},\"insert\":\"foxes\"},"
       "{\"insert\":\" jumped.\"}]" },
     { "text at the edges of a link is not linked",
       "The fox jumped.",
-      { { 'm', 0, 4, 7, "link", "x" }, { '|', 0, 0, 0, NULL, NULL }, { 'i', 0, 7, 0, "es", NULL },
+      { { 'm', 0, 4, 7, "link", "x" },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'i', 0, 7, 0, "es", NULL },
         { 'i', 1, 4, 0, "red ", NULL } },
       "[{\"insert\":\"The red \"},{\"attributes\":{\"link\":\"x\"},\"insert\":\"fox\"},"
       "{\"insert\":\"es jumped.\"}]" },
     { "text at both edges of a note is in it",
       "The fox jumped.",
-      { { 'm', 0, 4, 7, "note", "x" }, { '|', 0, 0, 0, NULL, NULL }, { 'i', 0, 7, 0, "es", NULL },
+      { { 'm', 0, 4, 7, "note", "x" },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'i', 0, 7, 0, "es", NULL },
         { 'i', 1, 4, 0, "red ", NULL } },
       "[{\"insert\":\"The \"},{\"attributes\":{\"note\":\"x\"},\"insert\":\"red foxes\"},"
       "{\"insert\":\" jumped.\"}]" },
     { "text before what expands before is in it, text behind is not",
       "The fox jumped.",
-      { { 'm', 0, 4, 7, "lead", "x" }, { '|', 0, 0, 0, NULL, NULL }, { 'i', 0, 7, 0, "es", NULL },
+      { { 'm', 0, 4, 7, "lead", "x" },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'i', 0, 7, 0, "es", NULL },
         { 'i', 1, 4, 0, "red ", NULL } },
       "[{\"insert\":\"The \"},{\"attributes\":{\"lead\":\"x\"},\"insert\":\"red fox\"},"
       "{\"insert\":\"es jumped.\"}]" },
     { "what ends together: behind the link, within the bold",
       "abc",
-      { { 'm', 0, 0, 3, "bold", "1" }, { 'm', 0, 0, 3, "link", "x" },
-        { 'i', 0, 3, 0, "d", NULL } },
+      { { 'm', 0, 0, 3, "bold", "1" }, { 'm', 0, 0, 3, "link", "x" }, { 'i', 0, 3, 0, "d", NULL } },
       "[{\"attributes\":{\"bold\":\"1\",\"link\":\"x\"},\"insert\":\"abc\"},"
       "{\"attributes\":{\"bold\":\"1\"},\"insert\":\"d\"}]" },
     { "comments of two overlap",
@@ -130,18 +139,24 @@ static const struct {
       "{\"comment:b\":\"why?\"},\"insert\":\" jumped\"},{\"insert\":\".\"}]" },
     { "a style stays when its text is deleted around it",
       "The fox jumped.",
-      { { 'm', 0, 4, 7, "bold", "1" }, { 'd', 1, 3, 5, NULL, NULL },
-        { '|', 0, 0, 0, NULL, NULL }, { 'i', 1, 3, 0, "!", NULL } },
+      { { 'm', 0, 4, 7, "bold", "1" },
+        { 'd', 1, 3, 5, NULL, NULL },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'i', 1, 3, 0, "!", NULL } },
       "[{\"insert\":\"The!jumped.\"}]" },
     { "deleting across the edge of a style keeps the rest of it",
       "abcdef",
-      { { 'm', 0, 2, 5, "bold", "1" }, { '|', 0, 0, 0, NULL, NULL }, { 'd', 0, 1, 2, NULL, NULL },
+      { { 'm', 0, 2, 5, "bold", "1" },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'd', 0, 1, 2, NULL, NULL },
         { 'd', 1, 4, 2, NULL, NULL } },
       "[{\"insert\":\"a\"},{\"attributes\":{\"bold\":\"1\"},\"insert\":\"d\"}]" },
     { "a link taken away while the other writes in it",
       "abcdef",
-      { { 'm', 0, 1, 5, "link", "x" }, { '|', 0, 0, 0, NULL, NULL },
-        { 'm', 0, 1, 5, "link", NULL }, { 'i', 1, 3, 0, "++", NULL } },
+      { { 'm', 0, 1, 5, "link", "x" },
+        { '|', 0, 0, 0, NULL, NULL },
+        { 'm', 0, 1, 5, "link", NULL },
+        { 'i', 1, 3, 0, "++", NULL } },
       "[{\"insert\":\"abc++def\"}]" },
     { "runs typed at one place do not interleave",
       "[]",
@@ -250,14 +265,14 @@ test_units (void **state)
             }
         }
         for (uint64_t k = 1; k < bytes; k++) {
-            assert_int_equal (weir_seq_text_convert (seq, WEIR_TEXT_UTF8, at[1] + k,
-                                                     WEIR_TEXT_SCALARS, &got),
-                              WEIR_INVALID_ARGUMENT);
+            assert_int_equal (
+                weir_seq_text_convert (seq, WEIR_TEXT_UTF8, at[1] + k, WEIR_TEXT_SCALARS, &got),
+                WEIR_INVALID_ARGUMENT);
         }
         if (bytes == 4) {
-            assert_int_equal (weir_seq_text_convert (seq, WEIR_TEXT_UTF16, at[2] + 1,
-                                                     WEIR_TEXT_UTF8, &got),
-                              WEIR_INVALID_ARGUMENT);
+            assert_int_equal (
+                weir_seq_text_convert (seq, WEIR_TEXT_UTF16, at[2] + 1, WEIR_TEXT_UTF8, &got),
+                WEIR_INVALID_ARGUMENT);
         }
         if (i < n) {
             at[0]++;
@@ -360,8 +375,7 @@ test_out_of_range (void **state)
     insert (&a, 0, "abc");
     (void) peer_commit (&a);
     insertion.at = 4;
-    assert_int_equal (peer_forge (&a, "t", &weir_container_text, &insertion, 1),
-                      WEIR_OUT_OF_RANGE);
+    assert_int_equal (peer_forge (&a, "t", &weir_container_text, &insertion, 1), WEIR_OUT_OF_RANGE);
     deletion.at = 1;
     assert_int_equal (peer_forge (&a, "t", &weir_container_text, &deletion, 1), WEIR_OUT_OF_RANGE);
     marking.at = 4;
@@ -473,7 +487,7 @@ test_bad_payloads (void **state)
         { "\x00\x02\x00\x00\x00\x01k\x40", 8, WEIR_NEEDS_UPGRADE },   /* a value to come */
         { "\x00\x02\x00\x00\x00\x01\xff\x02", 8, WEIR_BAD_PAYLOAD },  /* key */
         { "\x00\x02\x00\xff\xff\xff\xff\x0f\x00\x01k\x02", 12, WEIR_BAD_PAYLOAD }, /* far end */
-        { "\x00\x03\x00\x00", 4, WEIR_NEEDS_UPGRADE },                /* an op to come */
+        { "\x00\x03\x00\x00", 4, WEIR_NEEDS_UPGRADE }, /* an op to come */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct weir_payload p = { 0 };
@@ -610,11 +624,11 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_cases),          cmocka_unit_test (test_idle_marks),
-        cmocka_unit_test (test_units),          cmocka_unit_test (test_refusals),
-        cmocka_unit_test (test_out_of_range),   cmocka_unit_test (test_range_at_parents),
+        cmocka_unit_test (test_cases),           cmocka_unit_test (test_idle_marks),
+        cmocka_unit_test (test_units),           cmocka_unit_test (test_refusals),
+        cmocka_unit_test (test_out_of_range),    cmocka_unit_test (test_range_at_parents),
         cmocka_unit_test (test_deleted_anchors), cmocka_unit_test (test_bad_payloads),
-        cmocka_unit_test (test_describe),       cmocka_unit_test (test_notices),
+        cmocka_unit_test (test_describe),        cmocka_unit_test (test_notices),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
