@@ -59,7 +59,7 @@ weir_plan_add (struct weir_plan *plan, const struct weir_run *run, uint32_t sour
 static size_t
 slot_of (const struct weir_plan *plan, const struct weir_id *id)
 {
-    size_t i = (size_t) weir_hash64 (weir_bytes (id->b, 8)) & (plan->n_slots - 1);
+    size_t i = (size_t) weir_hash64_id (id->b) & (plan->n_slots - 1);
     while (plan->slots[i] != 0) {
         uint64_t at = plan->slots[i] - 1;
         const struct weir_run *run = plan->order[at >> 32]->run;
@@ -114,6 +114,9 @@ find (const struct weir_plan *plan, const struct weir_id *id, struct spot *spot)
             return true;
         }
     }
+    if (weir_graph_count (log->graph) == 0) {
+        return false;
+    }
     uint32_t number = weir_graph_find (log->graph, id);
     if (number == WEIR_GRAPH_NONE) {
         return false;
@@ -156,6 +159,22 @@ is_settings_of_root (const struct weir_replica_root *root, const struct weir_id 
 
 enum link { LINKED, WAITS, KNOWN, BAD, STALE };
 
+/* As find; most parents are the last of what was linked just before. */
+static bool
+find_parent (const struct weir_plan *plan, const struct weir_id *id, struct spot *spot)
+{
+    for (size_t back = 1; back <= 2 && back <= plan->n_order; back++) {
+        struct weir_plan_run *item = plan->order[plan->n_order - back];
+        if (weir_id_equal (weir_run_tip (item->run), id)) {
+            *spot = (struct spot){ .chain = item->run->chain,
+                                   .seq = item->run->seq + item->run->count - 1,
+                                   .item = item };
+            return true;
+        }
+    }
+    return find (plan, id, spot);
+}
+
 /* How many of its first entries are here: those are one stretch, but before a shallow root none
  * is known, so it is looked for from the end. */
 static uint32_t
@@ -163,8 +182,9 @@ find_skip (const struct weir_plan *plan, const struct weir_run *run)
 {
     struct spot spot;
     uint32_t i = run->count;
-    if (plan->replica->root == NULL && !find (plan, &run->entries[0].id, &spot)) {
-        return 0;
+    if (plan->replica->root == NULL
+        && (i == 1 || !find (plan, &run->entries[0].id, &spot))) {
+        return 0; /* that the last is not here is known by now */
     }
     while (i > 0 && !find (plan, &run->entries[i - 1].id, &spot)) {
         i--;
@@ -198,7 +218,7 @@ link_parents (const struct weir_plan *plan, struct weir_plan_run *item)
         return spot.is_cut ? STALE : LINKED;
     }
     if (run->seq > 0) {
-        if (!find (plan, &run->prev, &spot)) {
+        if (!find_parent (plan, &run->prev, &spot)) {
             return parent_missing (plan, item, &run->prev, true);
         }
         if (weir_chain_compare (&spot.chain, &run->chain) != 0 || spot.seq + 1 != run->seq) {
@@ -211,7 +231,7 @@ link_parents (const struct weir_plan *plan, struct weir_plan_run *item)
         }
     }
     for (uint16_t i = 0; i < run->n_deps; i++) {
-        if (!find (plan, &run->deps[i], &spot)) {
+        if (!find_parent (plan, &run->deps[i], &spot)) {
             return parent_missing (plan, item, &run->deps[i], false);
         }
         behind_root = behind_root || !spot.is_cut;
@@ -343,6 +363,11 @@ weir_plan_make (struct weir_plan *plan, struct weir_error *e)
 {
     const struct weir_log *log = &plan->replica->log;
     size_t n = plan->n_items; /* waiting ones come behind */
+    size_t entries = 0;
+    for (size_t i = 0; i < n; i++) {
+        entries += plan->items[i]->run->count;
+    }
+    slots_reserve (plan, entries);
     for (size_t i = 0; i < n; i++) {
         struct weir_plan_run *item = plan->items[i];
         if (weir_log_is_waiting (log, weir_run_tip (item->run))) {
@@ -455,6 +480,10 @@ weir_plan_commit (struct weir_plan *plan)
     uint32_t first = weir_graph_count (log->graph);
     for (size_t i = 0; i < plan->n_order; i++) {
         struct weir_plan_run *item = plan->order[i];
+        if (item->skip > 0) {
+            /* It may hold all of the open run: that must be whole to be told. */
+            weir_log_close_run (log, plan->replica->options.identity);
+        }
         if (item->was != NULL) {
             weir_log_wait_unlink (log, item->was);
         }

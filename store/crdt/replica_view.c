@@ -67,9 +67,9 @@ done:
 }
 
 /* The empty version shows what the genesis shows: nothing. */
-static enum weir_status
-version_find (struct weir_replica *self, const struct weir_heads *heads, struct weir_numbers *out,
-              struct weir_error *e)
+enum weir_status
+weir_replica_version (struct weir_replica *self, const struct weir_heads *heads,
+                      struct weir_numbers *out, struct weir_error *e)
 {
     enum weir_status status = weir_replica_numbers (self, heads, out, e);
     if (status == WEIR_OK && out->count == 0 && self->root != NULL) {
@@ -86,7 +86,7 @@ weir_replica_view_at (struct weir_replica *self, const struct weir_heads *heads,
 {
     struct weir_numbers version = { 0 };
     struct weir_numbers order = { 0 };
-    enum weir_status status = version_find (self, heads, &version, e);
+    enum weir_status status = weir_replica_version (self, heads, &version, e);
     if (status == WEIR_OK) {
         status = weir_replica_view_of (self, &version, out, &order, e);
     }
@@ -123,7 +123,7 @@ weir_replica_checkout (struct weir_replica *self, const struct weir_heads *heads
     }
     status = weir_replica_settle (self, e);
     if (status == WEIR_OK) {
-        status = version_find (self, heads, &version, e);
+        status = weir_replica_version (self, heads, &version, e);
     }
     if (status == WEIR_OK) {
         status = weir_replica_view_of (self, &version, &view, &order, e);
@@ -152,6 +152,7 @@ weir_replica_detach (struct weir_replica *self, struct weir_error *e)
     if (status != WEIR_OK || self->view != NULL) {
         return status;
     }
+    weir_replica_find_tip (self); /* while all that the log has is shown */
     weir_doc_save (self->doc, &state);
     status = weir_doc_load (&view, weir_buf_bytes (&state));
     weir_assert (status == WEIR_OK);
@@ -257,7 +258,7 @@ weir_replica_fork (struct weir_replica *self, const struct weir_heads *heads,
         weir_replica_doc_heads (self, &shown);
         heads = &shown;
     }
-    status = version_find (self, heads, &version, e);
+    status = weir_replica_version (self, heads, &version, e);
     if (status == WEIR_OK && !is_behind_root (self, &version)) {
         status = weir_error_set (e, WEIR_STALE_ROOT, NULL, "the version lies before the root");
     }
