@@ -28,5 +28,8 @@ bool weir_map_next (const struct weir_map *self, size_t *i, struct weir_bytes *k
 
 /* SipHash-1-3 under the same process key, for tables of other shapes. */
 uint64_t weir_hash64 (struct weir_bytes s);
+/* The same service for keys that are cryptographic hashes already (entry ids): one
+ * multiplication. Of `hash` the first 8 bytes are looked at. */
+uint64_t weir_hash64_id (const uint8_t *hash);
 
 #endif

@@ -108,12 +108,16 @@ weir_graph_memory_bytes (const struct weir_graph *self)
            + self->walk->cap * sizeof *self->walk->items;
 }
 
+/* The place of the id, or where it would go; *tag is what marks it there. */
 static size_t
-slot_of (const struct weir_graph *self, const struct weir_id *id)
+slot_of (const struct weir_graph *self, const struct weir_id *id, uint64_t *tag)
 {
-    uint64_t hash = weir_hash64 (weir_bytes (id->b, 8));
+    uint64_t hash = weir_hash64_id (id->b);
     size_t i = (size_t) hash & (self->index_size - 1);
-    while (self->index[i] != 0 && !weir_id_equal (&graph_node (self, self->index[i] - 1)->id, id)) {
+    *tag = hash & ~(uint64_t) UINT32_MAX;
+    while (self->index[i] != 0
+           && ((self->index[i] & ~(uint64_t) UINT32_MAX) != *tag
+               || !weir_id_equal (&graph_node (self, (uint32_t) self->index[i] - 1)->id, id))) {
         i = (i + 1) & (self->index_size - 1);
     }
     return i;
@@ -122,7 +126,8 @@ slot_of (const struct weir_graph *self, const struct weir_id *id)
 uint32_t
 weir_graph_find (const struct weir_graph *self, const struct weir_id *entry)
 {
-    uint32_t found = self->index[slot_of (self, entry)];
+    uint64_t tag = 0;
+    uint32_t found = (uint32_t) self->index[slot_of (self, entry, &tag)];
     return found == 0 ? WEIR_GRAPH_NONE : found - 1;
 }
 
@@ -137,7 +142,9 @@ index_reserve (struct weir_graph *self)
     self->index_size *= 2;
     self->index = weir_alloc (self->index_size * sizeof *self->index);
     for (uint32_t i = 0; i < self->count; i++) {
-        self->index[slot_of (self, &graph_node (self, i)->id)] = i + 1;
+        uint64_t tag = 0;
+        size_t slot = slot_of (self, &graph_node (self, i)->id, &tag);
+        self->index[slot] = tag | (i + 1);
     }
 }
 
@@ -232,7 +239,8 @@ weir_graph_add (struct weir_graph *self, const struct weir_graph_node *node,
     uint32_t first = WEIR_GRAPH_NONE;
     weir_assert (self->count < WEIR_GRAPH_NONE - 1);
     index_reserve (self);
-    size_t slot = slot_of (self, &node->id);
+    uint64_t tag = 0;
+    size_t slot = slot_of (self, &node->id, &tag);
     if (self->index[slot] != 0) {
         return WEIR_CONFLICT;
     }
@@ -257,6 +265,6 @@ weir_graph_add (struct weir_graph *self, const struct weir_graph_node *node,
     weir_graph_minimize (self, known);
     append (self, &made, known, first);
     *number = self->count - 1;
-    self->index[slot] = self->count;
+    self->index[slot] = tag | self->count;
     return WEIR_OK;
 }

@@ -34,7 +34,7 @@ struct weir_graph {
     struct graph_page **pages;
     size_t pages_cap;
     uint32_t count;
-    uint32_t *index; /* number + 1; 0: free */
+    uint64_t *index; /* upper half of the id's hash, number + 1; 0: free */
     size_t index_size;
     struct graph_block *blocks;
     size_t block_bytes;
