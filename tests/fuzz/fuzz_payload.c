@@ -115,8 +115,8 @@ doc_of_sample (void)
 {
     const struct sample *base = everything ();
     struct weir_doc *doc = weir_doc_new ();
-    weir_assert (
-        weir_doc_apply (doc, &base->entry, weir_buf_bytes (&base->payload), NULL) == WEIR_OK);
+    weir_assert (weir_doc_apply (doc, &base->entry, weir_buf_bytes (&base->payload), NULL)
+                 == WEIR_OK);
     return doc;
 }
 
