@@ -3,6 +3,7 @@
 
 #include "store/crdt/diff_replica.h"
 #include "store/crdt/doc_parts.h"
+#include "store/crdt/tracker.h"
 
 #include <stdlib.h>
 
@@ -45,6 +46,10 @@ weir_replica_cursor (struct weir_replica *self, struct weir_container *container
         weir_seq_resolve (seq);
         bool found = weir_seq_span (seq, weir_seq_entity_of (seq, at), &span);
         weir_assert (found && !span.hidden);
+        if (span.event >= WEIR_TRACKER_BASE) {
+            return weir_error_set (e, WEIR_STALE_ROOT, NULL,
+                                   "the element came before the root: it has no id here");
+        }
         cursor.element = weir_seq_event_id (seq, span.event);
     }
     *out = cursor;

@@ -20,28 +20,68 @@ is_shown (struct weir_replica *self, const struct weir_heads *heads)
     return same;
 }
 
+struct weir_replica_made {
+    struct weir_doc *doc;
+    struct weir_history history;
+    const struct weir_log *log;
+    struct weir_numbers order;
+};
+
+static enum weir_status
+made_read (void *context, weir_history_fn *fn, void *fn_context)
+{
+    const struct weir_replica_made *made = context;
+    size_t i = 0;
+    while (i < made->order.count
+           && weir_log_give (made->log, made->order.items[i], fn, fn_context)) {
+        i++;
+    }
+    return WEIR_OK;
+}
+
+enum weir_status
+weir_replica_peek_made (struct weir_replica *self, const struct weir_heads *heads,
+                        struct weir_replica_peek *out, struct weir_error *e)
+{
+    struct weir_numbers version = { .items = NULL };
+    struct weir_replica_peek peek = { .made = weir_alloc (sizeof *peek.made) };
+    peek.made->log = &self->log;
+    peek.made->history = (struct weir_history){ .context = peek.made, .read = made_read };
+    enum weir_status status = weir_replica_version (self, heads, &version, e);
+    if (status == WEIR_OK) {
+        status = weir_replica_view_of (self, &version, &peek.made->doc, &peek.made->order, e);
+    }
+    weir_numbers_fini (&version);
+    if (status != WEIR_OK) {
+        weir_replica_peek_fini (&peek);
+        return status;
+    }
+    weir_doc_set_history (peek.made->doc, &peek.made->history);
+    peek.doc = peek.made->doc;
+    *out = peek;
+    return WEIR_OK;
+}
+
 enum weir_status
 weir_replica_peek (struct weir_replica *self, const struct weir_heads *heads,
                    struct weir_replica_peek *out, struct weir_error *e)
 {
-    *out = (struct weir_replica_peek){ .doc = NULL };
-    enum weir_status status = weir_replica_settle (self, e);
-    if (status == WEIR_OK && is_shown (self, heads)) {
-        out->doc = weir_replica_shown (self);
+    if (is_shown (self, heads)) {
+        *out = (struct weir_replica_peek){ .doc = weir_replica_shown (self) };
         return WEIR_OK;
     }
-    if (status == WEIR_OK) {
-        status = weir_replica_view_at (self, heads, &out->made, e);
-    }
-    out->doc = out->made;
-    return status;
+    return weir_replica_peek_made (self, heads, out, e);
 }
 
 void
 weir_replica_peek_fini (struct weir_replica_peek *peek)
 {
-    weir_doc_destroy (&peek->made);
-    peek->doc = NULL;
+    if (peek->made != NULL) {
+        weir_doc_destroy (&peek->made->doc);
+        weir_numbers_fini (&peek->made->order);
+        free (peek->made);
+    }
+    *peek = (struct weir_replica_peek){ .doc = NULL };
 }
 
 enum weir_status
@@ -50,7 +90,10 @@ weir_replica_diff (struct weir_replica *self, const struct weir_heads *a,
 {
     struct weir_replica_peek of_a = { .doc = NULL };
     struct weir_replica_peek of_b = { .doc = NULL };
-    enum weir_status status = weir_replica_peek (self, a, &of_a, e);
+    enum weir_status status = weir_replica_settle (self, e);
+    if (status == WEIR_OK) {
+        status = weir_replica_peek (self, a, &of_a, e);
+    }
     if (status == WEIR_OK) {
         status = weir_replica_peek (self, b, &of_b, e);
     }

@@ -6,6 +6,7 @@
 #include "store/crdt/diff.h"
 
 #include "store/base/map.h"
+#include "store/crdt/tracker.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -242,6 +243,18 @@ pieces_add (struct pieces *p, struct piece piece)
     p->items[p->count++] = piece;
 }
 
+/* Elements that a shallow root had have no op any more: they go by their place in it. */
+static uint32_t
+piece_run (const struct weir_seq *seq, uint32_t event, uint32_t max, struct weir_op_id *id)
+{
+    if (event < WEIR_TRACKER_BASE) {
+        return weir_seq_event_run (seq, event, max, id);
+    }
+    memset (id->entry.b, 0xff, sizeof id->entry.b);
+    id->offset = event - WEIR_TRACKER_BASE;
+    return max;
+}
+
 static struct pieces
 pieces_of (const struct weir_container *c)
 {
@@ -255,7 +268,8 @@ pieces_of (const struct weir_container *c)
     for (uint32_t at = 0; weir_seq_span (seq, at, &span); at += span.count) {
         for (uint32_t k = 0; k < span.count && !span.hidden;) {
             struct piece piece = { .at = span.user_at + k };
-            piece.count = weir_seq_event_run (seq, span.event + k, span.count - k, &piece.id);
+            piece.count = piece_run (seq, span.event + k, span.count - k, &piece.id);
+            weir_assert (piece.count > 0);
             pieces_add (&all, piece);
             k += piece.count;
         }

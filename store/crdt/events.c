@@ -2,6 +2,7 @@
  * change, and tells the difference when that is over. What changed by another document being
  * shown is found by comparing both. */
 
+#include "store/crdt/diff_replica.h"
 #include "store/crdt/events.h"
 
 #include <stdlib.h>
@@ -142,14 +143,14 @@ weir_replica_event_begin (struct weir_replica *self, enum weir_event_by by)
 static json_t *
 compare (struct weir_replica *self, const struct weir_heads *from)
 {
-    struct weir_doc *before = NULL;
+    struct weir_replica_peek before = { .doc = NULL };
     json_t *diff = NULL;
     struct weir_error e = { 0 };
     shapes_forget (self->events);
-    if (weir_replica_view_at (self, from, &before, &e) == WEIR_OK) {
-        weir_ignore (weir_doc_diff (before, weir_replica_shown (self), &diff, &e));
+    if (weir_replica_peek (self, from, &before, &e) == WEIR_OK) {
+        weir_ignore (weir_doc_diff (before.doc, weir_replica_shown (self), &diff, &e));
     }
-    weir_doc_destroy (&before);
+    weir_replica_peek_fini (&before);
     return diff;
 }
 

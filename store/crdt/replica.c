@@ -16,8 +16,8 @@
 
 /* ---- the history port ---- */
 
-static bool
-history_give (const struct weir_log *log, uint32_t number, weir_history_fn *fn, void *context)
+bool
+weir_log_give (const struct weir_log *log, uint32_t number, weir_history_fn *fn, void *context)
 {
     struct weir_id parents[WEIR_ENTRY_DEPS_MAX + 1];
     if (weir_log_is_before_root (log, number)) {
@@ -36,7 +36,7 @@ history_read (void *context, weir_history_fn *fn, void *fn_context)
     enum weir_status status = weir_replica_wake (self, NULL);
     uint32_t n = weir_graph_count (self->log.graph);
     for (uint32_t i = 0; status == WEIR_OK && i < n; i++) {
-        if (self->log.rows[i].is_applied && !history_give (&self->log, i, fn, fn_context)) {
+        if (self->log.rows[i].is_applied && !weir_log_give (&self->log, i, fn, fn_context)) {
             break;
         }
     }
@@ -49,7 +49,7 @@ view_history_read (void *context, weir_history_fn *fn, void *fn_context)
     struct weir_replica *self = context;
     enum weir_status status = weir_replica_wake (self, NULL);
     for (size_t i = 0; status == WEIR_OK && i < self->view_order.count; i++) {
-        if (!history_give (&self->log, self->view_order.items[i], fn, fn_context)) {
+        if (!weir_log_give (&self->log, self->view_order.items[i], fn, fn_context)) {
             break;
         }
     }

@@ -248,10 +248,6 @@ WEIR_MUST enum weir_status weir_replica_revert_to (struct weir_replica *self,
  * diff`). Both must be able to become warm. */
 WEIR_MUST enum weir_status weir_doc_diff (struct weir_doc *a, struct weir_doc *b, json_t **out,
                                           struct weir_error *e);
-/* The same applied to a document through an edit: how a node reverts. */
-WEIR_MUST enum weir_status weir_edit_apply_diff (struct weir_edit *edit, const json_t *diff,
-                                                 struct weir_error *e);
-
 enum weir_event_by { WEIR_BY_LOCAL, WEIR_BY_IMPORT, WEIR_BY_CHECKOUT };
 struct weir_replica_event {
     enum weir_event_by by;
@@ -277,7 +273,8 @@ struct weir_cursor {
     int8_t side;               /* -1 before, 0 on, 1 after the element */
 };
 /* At the element at index `at` (text: scalars); at the length: the end. WEIR_OUT_OF_RANGE beyond,
- * WEIR_INVALID_ARGUMENT for another kind of container. */
+ * WEIR_INVALID_ARGUMENT for another kind of container, WEIR_STALE_ROOT for an element whose
+ * history was cut away. */
 WEIR_MUST enum weir_status weir_replica_cursor (struct weir_replica *self,
                                                 struct weir_container *container, uint32_t at,
                                                 int8_t side, struct weir_cursor *out,

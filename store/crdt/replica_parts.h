@@ -204,6 +204,10 @@ WEIR_MUST enum weir_status weir_replica_show_all (struct weir_replica *self, str
 /* Replays everything from `first` on to the document, in an order that is cheap. */
 void weir_replica_apply_from (struct weir_replica *self, uint32_t first);
 
+/* Gives an entry to one who reads the history; what fn returns. */
+bool weir_log_give (const struct weir_log *log, uint32_t number, weir_history_fn *fn,
+                    void *context);
+
 /* ---- replica_view.c ---- */
 
 /* A new document at a version, by replay, without a history port; the caller destroys it.
@@ -211,6 +215,10 @@ void weir_replica_apply_from (struct weir_replica *self, uint32_t first);
 WEIR_MUST enum weir_status weir_replica_view_at (struct weir_replica *self,
                                                  const struct weir_heads *heads,
                                                  struct weir_doc **out, struct weir_error *e);
+/* The numbers of a version that can be shown: the empty one is that of the genesis. */
+WEIR_MUST enum weir_status weir_replica_version (struct weir_replica *self,
+                                                 const struct weir_heads *heads,
+                                                 struct weir_numbers *out, struct weir_error *e);
 /* The same by numbers; `order` is what was applied. */
 WEIR_MUST enum weir_status weir_replica_view_of (struct weir_replica *self,
                                                  const struct weir_numbers *version,

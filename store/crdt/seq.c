@@ -479,7 +479,8 @@ weir_seq_resolve (struct weir_seq *self)
            && weir_tracker_next (self->merge.tracker, &i, &event, &count)) {
         uint32_t left = self->rope.total.entities - at;
         count = count < left ? count : left;
-        for (uint32_t done = 0; done < count && event < WEIR_TRACKER_BASE;) {
+        /* What a shallow root had is numbered from WEIR_TRACKER_BASE on. */
+        for (uint32_t done = 0; done < count;) {
             done +=
                 rope_assign (&self->rope, self->text.data, at + done, event + done, count - done);
         }

@@ -50,7 +50,7 @@ struct weir_undo {
     struct span worked; /* from the first to the last of those commits */
     bool has_worked;
     /* The version that the next step down ends at, most likely: made once. */
-    struct weir_doc *view;
+    struct weir_replica_peek view;
     struct weir_heads view_heads;
 };
 
@@ -136,7 +136,7 @@ steps_push (struct steps *s, struct span *span, size_t max)
 static void
 view_drop (struct weir_undo *self)
 {
-    weir_doc_destroy (&self->view);
+    weir_replica_peek_fini (&self->view);
     weir_heads_fini (&self->view_heads);
 }
 
@@ -243,27 +243,27 @@ static enum weir_status
 span_inverse (struct weir_undo *self, const struct span *span, json_t **out, struct weir_error *e)
 {
     struct weir_replica_peek after = { .doc = NULL };
-    struct weir_doc *before = NULL;
+    struct weir_replica_peek before = { .doc = NULL };
     enum weir_status status = WEIR_OK;
-    if (self->view != NULL && heads_equal (&self->view_heads, &span->after)) {
-        after.doc = self->view;
+    if (self->view.doc != NULL && heads_equal (&self->view_heads, &span->after)) {
+        after.doc = self->view.doc;
     } else {
         status = weir_replica_peek (self->replica, &span->after, &after, e);
     }
     if (status == WEIR_OK) {
-        status = weir_replica_view_at (self->replica, &span->before, &before, e);
+        status = weir_replica_peek_made (self->replica, &span->before, &before, e);
     }
     if (status == WEIR_OK) {
-        status = weir_doc_diff (after.doc, before, out, e);
+        status = weir_doc_diff (after.doc, before.doc, out, e);
     }
     weir_replica_peek_fini (&after);
     if (status == WEIR_OK) {
         view_drop (self);
         self->view = before;
-        before = NULL;
+        before = (struct weir_replica_peek){ .doc = NULL };
         heads_copy (&self->view_heads, &span->before);
     }
-    weir_doc_destroy (&before);
+    weir_replica_peek_fini (&before);
     return status;
 }
 
