@@ -2,7 +2,7 @@
 #define WEIR_STORE_CRDT_MOVABLE_H
 
 /* What list.c hands on when the list is a movable one, and what the files of the movable list
- * share: movable.c (elements, slots, ops), movable_state.c, movable_change.c. */
+ * share: movable.c (elements, slots), movable_ops.c, movable_state.c, movable_change.c. */
 
 #include "store/crdt/change.h"
 #include "store/crdt/op_names.h"
@@ -87,6 +87,13 @@ struct weir_stamp weir_movable_stamp (const struct weir_movable *m,
 struct weir_movable_when weir_movable_when (struct weir_movable *m, const struct weir_stamp *stamp);
 void weir_movable_count_bytes (struct weir_movable *m);
 
+/* movable_ops.c, movable_state.c: for the table of the type. */
+enum weir_status weir_movable_decode (struct weir_op_reader *r, struct weir_op *op);
+void weir_movable_encode (struct weir_op_writer *w, const struct weir_op *op);
+enum weir_status weir_movable_validate (struct weir_container *self, const struct weir_op *op,
+                                        struct weir_op_check *check);
+bool weir_movable_join (struct weir_op *last, const struct weir_op *next);
+void weir_movable_describe (const struct weir_op *op, json_t *out);
 void weir_movable_save (struct weir_container *self, struct weir_save *save);
 enum weir_status weir_movable_load (struct weir_container *self, struct weir_load *load);
 
