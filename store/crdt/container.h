@@ -170,10 +170,15 @@ struct weir_container_type {
     enum weir_status (*decode) (struct weir_op_reader *r, struct weir_op *op);
     /* The reverse of decode. */
     void (*encode) (struct weir_op_writer *w, const struct weir_op *op);
+    /* Before the ops of an entry that is not on top of all heads are validated: does what walking
+     * its parents need, counting *budget down. WEIR_BUSY: it is used up, call again with the same
+     * entry; WEIR_LIMIT: never. NULL: nothing to prepare. */
+    enum weir_status (*prepare) (struct weir_container *self, uint64_t *budget);
     /* Whether the op can be applied to the container as it is at the version of the entry's
      * parents and its earlier ops (NULL: it is not there yet, so empty). All ops of a payload
-     * pass here, in order, before the first is applied; NULL: always. It may call weir_doc_warm,
-     * apply may not. */
+     * pass here, in order, before the first is applied; NULL: always. WEIR_BAD_PAYLOAD,
+     * WEIR_NEEDS_UPGRADE or WEIR_OUT_OF_RANGE, alike on every replica; any other status defers the
+     * entry. It may call weir_doc_warm, apply may not. */
     enum weir_status (*validate) (struct weir_container *self, const struct weir_op *op,
                                   struct weir_op_check *check);
     void (*apply) (struct weir_container *self, const struct weir_op *op,

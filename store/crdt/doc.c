@@ -59,6 +59,12 @@ weir_doc_memory_bytes (const struct weir_doc *self)
 }
 
 void
+weir_doc_set_budget (struct weir_doc *self, uint64_t *budget)
+{
+    self->budget = budget;
+}
+
+void
 weir_doc_count_bytes (struct weir_doc *doc, ptrdiff_t bytes)
 {
     doc->bytes += (size_t) bytes;
@@ -222,15 +228,17 @@ weir_doc_begin (struct weir_doc *self, const struct weir_doc_entry *entry)
         return;
     }
     if (entry == NULL) {
-        size_t n = 0;
-        const uint32_t *heads = weir_graph_heads (self->graph, &n);
         now->node = weir_graph_count (self->graph);
-        for (size_t i = 0; i < n; i++) {
-            weir_numbers_push (&now->parents, heads[i]);
+        for (size_t i = 0; i < self->n_heads; i++) {
+            weir_numbers_push (&now->parents, weir_graph_find (self->graph, &self->heads[i]));
         }
+        weir_graph_minimize (self->graph, &now->parents); /* sorts them */
         return;
     }
     now->node = weir_doc_graph_add (self, entry);
+    if (now->node == WEIR_GRAPH_NONE) {
+        now->node = weir_graph_find (self->graph, &entry->id); /* it was deferred */
+    }
     weir_assert (now->node != WEIR_GRAPH_NONE); /* its past is here, and it was not */
     const struct weir_graph_node *node = weir_graph_node (self->graph, now->node);
     for (uint32_t i = 0; i < node->n_parents; i++) {
@@ -345,35 +353,79 @@ scratch_trim (struct weir_doc *self)
     }
 }
 
-enum weir_status
-weir_doc_apply (struct weir_doc *self, const struct weir_doc_entry *entry,
-                struct weir_bytes payload, bool *deferred)
+static void
+spend (struct weir_doc *self, uint64_t steps)
 {
-    struct weir_payload *p = &self->scratch;
-    bool later = false;
-    weir_assert (self->change == NULL);
+    if (self->budget != NULL) {
+        *self->budget -= steps < *self->budget ? steps : *self->budget;
+    }
+}
+
+/* Lets the containers of a concurrent entry walk to its parents, as far as the budget goes. */
+static enum weir_status
+prepare (struct weir_doc *self, struct weir_payload *p, const struct weir_id *entry)
+{
+    uint64_t unlimited = UINT64_MAX;
+    uint64_t *budget = self->budget != NULL ? self->budget : &unlimited;
+    enum weir_status status = WEIR_OK;
+    for (uint32_t i = 0; i < p->n_rows && status == WEIR_OK; i++) {
+        struct weir_container *c = p->rows[i].type->prepare != NULL
+                                       ? weir_doc_row_container (self, p, i, entry, false)
+                                       : NULL;
+        if (c != NULL) {
+            status = c->type->prepare (c, budget);
+        }
+    }
+    return status;
+}
+
+/* What an entry can be called for good; anything else is about this replica, now. */
+static bool
+is_judgement (enum weir_status status)
+{
+    return status == WEIR_OK || status == WEIR_BAD_PAYLOAD || status == WEIR_NEEDS_UPGRADE
+           || status == WEIR_OUT_OF_RANGE;
+}
+
+/* Decodes, walks, validates: everything that may still say no. */
+static enum weir_status
+judge (struct weir_doc *self, struct weir_payload *p, const struct weir_doc_entry *entry,
+       struct weir_bytes payload)
+{
     enum weir_status status = weir_payload_decode (p, payload);
     if (status == WEIR_OK && p->atoms != entry->ops) {
         status = WEIR_BAD_PAYLOAD;
     }
     if (status == WEIR_OK && self->graph == NULL && needs_history (p) && !is_on_top (self, entry)) {
         status = weir_doc_warm (self);
-        later = status != WEIR_OK;
-    }
-    if (later) {
-        goto done;
+        if (status != WEIR_OK) {
+            return is_judgement (status) ? WEIR_CORRUPT : status;
+        }
     }
     weir_doc_begin (self, entry);
-    if (status == WEIR_OK) {
-        status = weir_doc_validate (self, p, &entry->id);
+    if (status == WEIR_OK && !self->now.is_fast) {
+        status = prepare (self, p, &entry->id);
     }
-    weir_doc_advance (self, entry);
-    self->now.is_applied = true;
+    return status == WEIR_OK ? weir_doc_validate (self, p, &entry->id) : status;
+}
+
+enum weir_status
+weir_doc_apply (struct weir_doc *self, const struct weir_doc_entry *entry,
+                struct weir_bytes payload, bool *deferred)
+{
+    struct weir_payload *p = &self->scratch;
+    weir_assert (self->change == NULL);
+    enum weir_status status = judge (self, p, entry, payload);
+    bool later = !is_judgement (status);
+    if (!later) {
+        weir_doc_advance (self, entry);
+        self->now.is_applied = true;
+    }
     if (status == WEIR_OK) {
         apply_ops (self, p, entry);
+        spend (self, p->n_ops);
     }
     weir_doc_end (self);
-done:
     scratch_trim (self);
     if (deferred != NULL) {
         *deferred = later;

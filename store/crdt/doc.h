@@ -65,12 +65,17 @@ bool weir_doc_is_warm (const struct weir_doc *self);
 
 /* Applies one data entry whose past is applied (or passed). WEIR_OK; else inert, passed and
  * otherwise nothing changed: WEIR_BAD_PAYLOAD, WEIR_NEEDS_UPGRADE (codec, op or type from the
- * future), WEIR_OUT_OF_RANGE (a position). Applying one twice is the caller's bug. When the
- * history is needed and cannot be read, nothing is changed or passed, and *deferred (may be
- * NULL) is set beside that status. */
+ * future), WEIR_OUT_OF_RANGE (a position). Applying one twice is the caller's bug. Any other
+ * status is no judgement on the entry, sets *deferred (may be NULL), and nothing is changed or
+ * passed: the history cannot be read (its status), WEIR_BUSY: the budget is used up, WEIR_LIMIT:
+ * what would have to be walked is beyond all bounds. The next one applied is then the same entry
+ * again, or the document is cooled before. */
 WEIR_MUST enum weir_status weir_doc_apply (struct weir_doc *self,
                                            const struct weir_doc_entry *entry,
                                            struct weir_bytes payload, bool *deferred);
+/* About how many steps (ops, events walked) weir_doc_apply may take; it counts down, and what an
+ * entry that is deferred did so far is kept for the next time. NULL: no bound. */
+void weir_doc_set_budget (struct weir_doc *self, uint64_t *budget);
 /* An entry that has no effect on documents (genesis, settings, merge, or inert by a judgement
  * made before): it takes its place among the heads. */
 void weir_doc_pass (struct weir_doc *self, const struct weir_doc_entry *entry);
@@ -146,8 +151,8 @@ WEIR_MUST enum weir_status weir_edit_patch (struct weir_edit *self, const json_t
  * through the edit, UINT32_MAX is the end where something is inserted; WEIR_OUT_OF_RANGE beyond.
  * `movable`: of the list that is made. Text positions and lengths in `unit`s. */
 WEIR_MUST enum weir_status weir_edit_list_insert (struct weir_edit *self, const char *path,
-                                                  uint32_t at, bool movable,
-                                                  const json_t *value, struct weir_error *e);
+                                                  uint32_t at, bool movable, const json_t *value,
+                                                  struct weir_error *e);
 WEIR_MUST enum weir_status weir_edit_list_move (struct weir_edit *self, const char *path,
                                                 uint32_t from, uint32_t to, struct weir_error *e);
 WEIR_MUST enum weir_status weir_edit_text_insert (struct weir_edit *self, const char *path,

@@ -32,6 +32,7 @@ struct weir_doc {
     size_t heads_cap;
     uint64_t lamport; /* of the next entry */
     const struct weir_history *history;
+    uint64_t *budget;         /* NULL: no end */
     struct weir_graph *graph; /* NULL: cold */
     struct weir_doc_now now;
     struct weir_change *change; /* the open one */
