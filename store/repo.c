@@ -432,6 +432,7 @@ fill_info (struct weir_repo *self, struct weir_repo_db *db, struct weir_db_info 
     info->bytes = db->bytes;
     info->pending_runs = db->pending_runs;
     info->refused_runs = db->refused;
+    info->deferred = db->deferred;
     info->inert_entries = db->inert;
     info->n_heads = db->n_heads;
     info->n_chains = db->vector.count;

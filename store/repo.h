@@ -55,8 +55,9 @@ struct weir_db_info {
     size_t n_heads;
     size_t n_chains; /* rows of the vector */
     bool needs_upgrade;
-    bool joining;      /* expected by a ticket; genesis not here yet */
-    uint64_t position; /* in the arrival log, of the last change */
+    bool joining;              /* expected by a ticket; genesis not here yet */
+    uint64_t position;         /* in the arrival log, of the last change */
+    enum weir_status deferred; /* not WEIR_OK: why the document is behind the log */
 };
 
 /* Makes a database: genesis with this device as admin of rank 0. Durable after flush + sync. */
@@ -96,7 +97,7 @@ WEIR_MUST enum weir_status weir_repo_change_members (struct weir_repo *self,
                                                      size_t count, uint64_t now_ms,
                                                      struct weir_id *entry, struct weir_error *e);
 /* The document, attached, loaded when needed (snapshot + replay of the log); valid until the
- * next call on self. */
+ * next call on self. WEIR_DEFERRED: it is behind its log, which goes on; the error says why. */
 WEIR_MUST enum weir_status weir_repo_document (struct weir_repo *self, const struct weir_id *db,
                                                struct weir_doc **doc, struct weir_error *e);
 
@@ -127,6 +128,31 @@ struct weir_import_result {
 WEIR_MUST enum weir_status weir_repo_import (struct weir_repo *self, const struct weir_id *db,
                                              struct weir_bytes run, const struct weir_id *source,
                                              uint64_t now_ms, struct weir_import_result *result);
+
+/* ---- files ---- */
+
+/* All of a database for an export: appends its runs, parents first, end to end and joined where
+ * that saves signatures, and those that wait for others. WEIR_BUSY when something is not synced
+ * yet: nothing leaves the node that a crash could take back. */
+WEIR_MUST enum weir_status weir_repo_runs (struct weir_repo *self, const struct weir_id *db,
+                                           struct weir_buf *runs, struct weir_buf *pending);
+/* Appends the runs that wait. */
+WEIR_MUST enum weir_status weir_repo_waiting (struct weir_repo *self, const struct weir_id *db,
+                                              struct weir_buf *pending);
+/* Ops are counted along a chain, as Loro's counters are. Of the entry with this lamport in the
+ * log's row at `position`: how many ops of its chain stand before it. The first call reads the
+ * database's log, later ones what came since. */
+WEIR_MUST enum weir_status weir_repo_counter (struct weir_repo *self, const struct weir_id *db,
+                                              uint64_t position, uint64_t lamport,
+                                              uint64_t *counter);
+/* Calls fn for each row behind `after`, in order: its entries, and the ops `from` .. `to` - 1 of
+ * its chain. weir_repo_position_last: the last row, synced or not. */
+typedef void (weir_repo_span_fn) (void *context, const struct weir_range *range, uint64_t from,
+                                  uint64_t to);
+WEIR_MUST enum weir_status weir_repo_op_spans (struct weir_repo *self, const struct weir_id *db,
+                                               uint64_t after, weir_repo_span_fn *fn,
+                                               void *context);
+uint64_t weir_repo_position_last (const struct weir_repo *self);
 
 /* ---- group commit ---- */
 
@@ -191,6 +217,7 @@ struct weir_entry_facts {
     uint32_t ops;
     uint64_t clock_ms;
     uint8_t kind;
+    uint64_t position; /* of its row in the log */
     uint16_t n_deps;
     struct weir_id deps[WEIR_ENTRY_DEPS_MAX]; /* and prev */
     struct weir_id prev;

@@ -303,6 +303,7 @@ fini_state (struct weir_repo_db *db)
     free (db->open_entries);
     weir_buf_fini (&db->open_inert);
     weir_doc_destroy (&db->doc);
+    weir_repo_counters_destroy (&db->counters);
     *db = (struct weir_repo_db){
         .id = db->id, .number = db->number, .state = db->state, .told = db->told
     };

@@ -34,10 +34,13 @@ count_since (struct weir_repo_db *db, uint64_t entries, uint64_t bytes)
     db->since_bytes += bytes;
 }
 
-/* An entry could not be applied and is not passed: the document is read anew when it is wanted. */
+/* An entry could not be applied and is not passed: the document is read anew when it is wanted,
+ * and until that works it is nobody's to see: what it would show is not what the log says. */
 static void
-let_go (struct weir_repo *self, struct weir_repo_db *db)
+let_go (struct weir_repo *self, struct weir_repo_db *db, enum weir_status why)
 {
+    db->deferred = why;
+    db->deferred_position = 0;
     self->docs_bytes -= db->doc_bytes;
     db->doc_bytes = 0;
     weir_buf_clear (&db->open_inert);
@@ -60,7 +63,7 @@ weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
     e.n_parents = weir_repo_entry_parents (head, head->count - 1, before, parents);
     enum weir_status status = weir_doc_apply (db->doc, &e, payload, &deferred);
     if (deferred) {
-        let_go (self, db);
+        let_go (self, db, status);
         return;
     }
     if (status != WEIR_OK) {
@@ -92,7 +95,8 @@ apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc
             weir_doc_pass (doc, &entry);
         }
         if (deferred) {
-            return status;
+            db->why = status;
+            return WEIR_DEFERRED;
         }
         if (status != WEIR_OK && mark) {
             weir_repo_mark_inert (self, db, branch, entry.seq, status);
@@ -134,7 +138,7 @@ weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct
     enum weir_status status = apply_run (self, db, db->doc, run, place->lamport, branch, true);
     db->history.without = 0;
     if (status != WEIR_OK) {
-        let_go (self, db);
+        let_go (self, db, db->why);
         return;
     }
     if (run->kind == WEIR_ENTRY_DATA) {
@@ -248,8 +252,13 @@ load (struct weir_repo *self, struct weir_repo_db *db)
     }
     if (status != WEIR_OK) {
         weir_doc_destroy (&doc);
+        if (status == WEIR_DEFERRED) {
+            db->deferred = db->why;
+            db->deferred_position = db->position;
+        }
         return status;
     }
+    db->deferred = WEIR_OK;
     db->doc = doc;
     db->doc_bytes = weir_doc_memory_bytes (doc);
     self->docs_bytes += db->doc_bytes;
@@ -353,10 +362,16 @@ weir_repo_document (struct weir_repo *self, const struct weir_id *id, struct wei
         status = WEIR_NOT_FOUND;
     }
     if (status == WEIR_OK && db->doc == NULL) {
-        status = load (self, db);
+        /* What was too much once is too much again, as long as the log stays as it is. */
+        bool in_vain = db->deferred == WEIR_LIMIT && db->deferred_position == db->position;
+        status = in_vain ? WEIR_DEFERRED : load (self, db);
         if (status == WEIR_OK) {
             evict (self, db);
         }
+    }
+    if (status == WEIR_DEFERRED) {
+        return weir_error_set (e, status, NULL, "the document of %s is behind its log: %s",
+                               weir_id_text (id).s, weir_status_code (db->deferred));
     }
     if (status != WEIR_OK) {
         return weir_error_set (e, status, NULL, "the document of %s cannot be read",

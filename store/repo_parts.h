@@ -60,6 +60,10 @@ struct weir_repo_history {
     uint64_t without; /* 0: none */
 };
 
+struct weir_repo_pending;
+struct weir_repo_clients;
+struct weir_repo_counters;
+
 struct weir_repo_db {
     struct weir_id id;
     uint32_t number;
@@ -110,13 +114,18 @@ struct weir_repo_db {
     /* The document, when loaded: at `position` and the open run. */
     struct weir_doc *doc;
     struct weir_repo_history history; /* of `doc`, and of others while they are replayed */
-    uint64_t doc_used; /* repo->uses when last asked for */
-    size_t doc_bytes;  /* as measured last */
+    uint64_t doc_used;                /* repo->uses when last asked for */
+    size_t doc_bytes;                 /* as measured last */
     uint64_t snapshot_position;
     uint64_t snapshot_bytes;
     uint32_t snapshot_generation;
     uint64_t since_entries; /* applied behind the snapshot */
     uint64_t since_bytes;
+    enum weir_status deferred;  /* not WEIR_OK: why the document could not be brought up */
+    uint64_t deferred_position; /* .. when the log ended here */
+    enum weir_status why;       /* the last entry that was put off, by whatever replay */
+
+    struct weir_repo_counters *counters; /* NULL until asked for */
 };
 
 /* Our tip of one database as of a batch; goes to the tips file once the batch is synced. */
@@ -132,9 +141,6 @@ struct weir_repo_marker {
     uint64_t batch;
     uint64_t position;
 };
-
-struct weir_repo_pending;
-struct weir_repo_clients;
 
 struct weir_repo {
     struct weir_kv *kv;
@@ -355,6 +361,9 @@ WEIR_MUST enum weir_status weir_repo_pending_unlock (struct weir_repo *self,
                                                      struct weir_repo_db *db, uint32_t *unlocked);
 WEIR_MUST enum weir_status weir_repo_pending_load (struct weir_repo *self, struct weir_repo_db *db);
 void weir_repo_pending_drop (struct weir_repo *self, struct weir_repo_db *db);
+/* The runs that wait, one after the other: *cursor is NULL at first. */
+bool weir_repo_pending_next (struct weir_repo *self, const struct weir_repo_db *db,
+                             const void **cursor, struct weir_bytes *run);
 /* Drops a bounded number of those that waited too long. */
 void weir_repo_pending_expire (struct weir_repo *self);
 /* Verdicts of membership, so that a run is not verified again. */
@@ -362,6 +371,10 @@ bool weir_repo_refused_find (struct weir_repo *self, const struct weir_repo_db *
                              const struct weir_id *tip, enum weir_status *status);
 void weir_repo_refused_add (struct weir_repo *self, const struct weir_repo_db *db,
                             const struct weir_id *tip, enum weir_status status);
+
+/* ---- repo_export.c ---- */
+
+void weir_repo_counters_destroy (struct weir_repo_counters **self_p);
 
 /* ---- repo_read.c ---- */
 

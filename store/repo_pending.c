@@ -190,6 +190,22 @@ weir_repo_pending_find (struct weir_repo *repo, const struct weir_repo_db *db,
     return true;
 }
 
+bool
+weir_repo_pending_next (struct weir_repo *repo, const struct weir_repo_db *db, const void **cursor,
+                        struct weir_bytes *run)
+{
+    const struct item *item = *cursor;
+    item = item == NULL ? repo->pending->oldest : item->newer;
+    while (item != NULL && item->db != db->number) {
+        item = item->newer;
+    }
+    *cursor = item;
+    if (item != NULL) {
+        *run = weir_buf_bytes (&item->bytes);
+    }
+    return item != NULL;
+}
+
 static void
 put_row (struct weir_repo *repo, const struct item *item)
 {

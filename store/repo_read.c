@@ -294,6 +294,7 @@ fill_facts (struct weir_entry_facts *f, const struct weir_run *run, uint64_t ind
         .ops = entry->ops,
         .clock_ms = entry->clock_ms,
         .kind = run->kind,
+        .position = record->position,
         .prev = index == 0 ? run->prev : run->entries[index - 1].id,
         .view = record->view,
     };
