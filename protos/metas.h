@@ -7,6 +7,12 @@
 
 #include "protos/codec.h"
 
+#define META_DbExport (&weir__db_export__descriptor)
+#define META_DbExported (&weir__db_exported__descriptor)
+#define META_DbImport (&weir__db_import__descriptor)
+#define META_DbImported (&weir__db_imported__descriptor)
+#define META_DocDiffAsk (&weir__doc_diff_ask__descriptor)
+#define META_DocRevert (&weir__doc_revert__descriptor)
 #define META_NONE NULL
 #define META_Accept (&weir__accept__descriptor)
 #define META_Ack (&weir__ack__descriptor)

@@ -2,7 +2,8 @@
 #define WEIR_ACTORS_STORE_STATE_H
 
 /* The store actor's state, shared by its files: store.c (start, group commit, dispatch),
- * store_db.c (databases and members), store_doc.c (documents), store_log.c (log and feed),
+ * store_db.c (databases and members), store_doc.c (documents), store_past.c (their versions),
+ * store_file.c (exports and imports), store_log.c (log and feed),
  * store_node.c (node state, keys, cards, leases), store_ticket.c, store_sync.c (compare),
  * store_transfer.c (transfers). Nothing here is for other actors. */
 
@@ -83,6 +84,34 @@ bool store_resolve (struct store *s, const struct weir_envelope *request, bool h
 /* May anything be written now (disk)? Fails the request itself when not. */
 bool store_writable (struct store *s, const struct weir_envelope *request);
 struct weir_id store_digest (struct store *s, const struct weir_id *db);
+/* Answers at once with a body in parts, as large as it is; `meta` goes with each. */
+void store_answer_body (struct store *s, const struct weir_envelope *request,
+                        const ProtobufCMessage *meta, struct weir_bytes body);
+
+/* ---- documents ---- */
+
+/* A document at some version: the newest is the repository's, an older one the caller's. */
+struct store_version {
+    struct weir_doc *doc;
+    bool is_owned;
+};
+/* `names`: entries by id or unique prefix; none: the newest version. */
+WEIR_MUST enum weir_status store_version_get (struct store *s, const struct weir_id *db,
+                                              const ProtobufCBinaryData *names, size_t n_names,
+                                              struct store_version *out, struct weir_error *e);
+void store_version_fini (struct store_version *v);
+/* Their ids, sorted as given; *heads is the caller's. WEIR_NOT_FOUND, WEIR_AMBIGUOUS. */
+WEIR_MUST enum weir_status store_heads_get (struct store *s, const struct weir_id *db,
+                                            const ProtobufCBinaryData *names, size_t n_names,
+                                            struct weir_id **heads, struct weir_error *e);
+/* Commits what the edit holds as one entry. *unchanged: there was nothing to say. */
+WEIR_MUST enum weir_status store_seal (struct store *s, const struct weir_id *db,
+                                       struct weir_edit *edit, struct weir_bytes text,
+                                       struct weir_buf *payload, struct weir_id *entry,
+                                       bool *unchanged, struct weir_error *e);
+/* A commit's message; WEIR_INVALID_ARGUMENT. */
+WEIR_MUST enum weir_status store_commit_text (bool has, ProtobufCBinaryData field,
+                                              struct weir_bytes *out, struct weir_error *e);
 
 /* The ranges of a transfer in the order in which they should leave; appends to *out. */
 void store_order (struct store *s, const struct weir_id *db, const struct weir_ranges *ranges,
@@ -118,6 +147,8 @@ STORE_HANDLER (db_forget);
 STORE_HANDLER (db_verify);
 STORE_HANDLER (db_watch);
 STORE_HANDLER (db_leave);
+STORE_HANDLER (db_export);
+STORE_HANDLER (db_import);
 STORE_HANDLER (doc_get);
 STORE_HANDLER (doc_set);
 STORE_HANDLER (doc_remove);
@@ -125,6 +156,8 @@ STORE_HANDLER (doc_apply);
 STORE_HANDLER (doc_log);
 STORE_HANDLER (doc_heads);
 STORE_HANDLER (doc_conflicts);
+STORE_HANDLER (doc_diff);
+STORE_HANDLER (doc_revert);
 STORE_HANDLER (entry_show);
 STORE_HANDLER (status);
 STORE_HANDLER (key_show);

@@ -15,6 +15,7 @@
 
 #define DISK_CHECK_MS 250u
 #define WORK_IDLE_MS 1000u
+#define BODY_PART_BYTES (1u << 20)
 
 static void turn_ended (void *state, struct weir_actor *actor);
 static void batch_synced (void *state, struct weir_actor *actor, void *context);
@@ -32,6 +33,8 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_DB_VERIFY, store_db_verify },
     { WEIR_KIND_DB_WATCH, store_db_watch },
     { WEIR_KIND_DB_LEAVE, store_db_leave },
+    { WEIR_KIND_DB_EXPORT, store_db_export },
+    { WEIR_KIND_DB_IMPORT, store_db_import },
     { WEIR_KIND_DOC_GET, store_doc_get },
     { WEIR_KIND_DOC_SET, store_doc_set },
     { WEIR_KIND_DOC_REMOVE, store_doc_remove },
@@ -39,6 +42,8 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_DOC_LOG, store_doc_log },
     { WEIR_KIND_DOC_HEADS, store_doc_heads },
     { WEIR_KIND_DOC_CONFLICTS, store_doc_conflicts },
+    { WEIR_KIND_DOC_DIFF, store_doc_diff },
+    { WEIR_KIND_DOC_REVERT, store_doc_revert },
     { WEIR_KIND_ENTRY_SHOW, store_entry_show },
     { WEIR_KIND_STORE_STATUS, store_status },
     { WEIR_KIND_KEY_SHOW, store_key_show },
@@ -250,6 +255,19 @@ store_answer (struct store *s, const struct weir_envelope *request, const Protob
     } else {
         weir_actor_answer (s->actor, request, meta, weir_bytes (NULL, 0), false);
     }
+}
+
+void
+store_answer_body (struct store *s, const struct weir_envelope *request,
+                   const ProtobufCMessage *meta, struct weir_bytes body)
+{
+    size_t at = 0;
+    do {
+        size_t part = body.len - at > BODY_PART_BYTES ? BODY_PART_BYTES : body.len - at;
+        weir_actor_answer (s->actor, request, meta, weir_bytes (body.data + at, part),
+                           at + part < body.len);
+        at += part;
+    } while (at < body.len);
 }
 
 void

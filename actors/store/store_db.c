@@ -83,6 +83,8 @@ info_message (struct store *s, struct weir_arena *arena, const struct weir_db_in
     m->chains = (uint32_t) info->n_chains;
     m->needs_upgrade = info->needs_upgrade;
     m->joining = info->joining;
+    m->has_deferred = true;
+    m->deferred = (uint32_t) info->deferred;
     size_t n = 0;
     (void) weir_repo_members (s->repo, &info->id, &n);
     m->has_members = true;

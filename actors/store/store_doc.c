@@ -6,8 +6,8 @@
 
 #include "actors/store/state.h"
 #include "store/base/json.h"
+#include "store/crdt/types.h"
 
-#define VALUE_PART_BYTES (1u << 20)
 #define PATH_BYTES_MAX (WEIR_PATH_PARTS_MAX * 256u)
 #define CONFLICTS_SHOWN (WEIR_LOSERS_MAX + 1u)
 #define CONFLICT_STEPS_MAX 100000u
@@ -39,35 +39,30 @@ store_doc_get (void *state, struct weir_actor *actor, const struct weir_message 
     const Weir__DocPath *ask = (const Weir__DocPath *) message->meta;
     struct weir_error e = { 0 };
     struct weir_id db;
-    struct weir_doc *doc = NULL;
+    struct store_version version = { 0 };
     struct weir_buf text = { 0 };
     json_t *value = NULL;
     char *path = NULL;
+    (void) actor;
     if (!store_resolve (s, &message->envelope, ask->has_db, ask->db, &db)
         || !read_path (s, &message->envelope, ask->has_path, ask->path, &path)) {
         return;
     }
-    enum weir_status status = weir_repo_document (s->repo, &db, &doc, &e);
+    enum weir_status status = store_version_get (s, &db, ask->heads, ask->n_heads, &version, &e);
     if (status == WEIR_OK) {
-        status = weir_doc_get (doc, path, &value, &e);
+        status = ask->delta ? weir_doc_delta (version.doc, path, &value, &e)
+                            : weir_doc_get (version.doc, path, &value, &e);
     }
     if (status != WEIR_OK) {
         store_fail (s, &message->envelope, status, &e);
-        goto done;
+    } else {
+        weir_json_put (&text, value);
+        Weir__DocValue answer = WEIR__DOC_VALUE__INIT;
+        answer.has_bytes = true;
+        answer.bytes = text.len;
+        store_answer_body (s, &message->envelope, &answer.base, weir_buf_bytes (&text));
     }
-    weir_json_put (&text, value);
-    Weir__DocValue answer = WEIR__DOC_VALUE__INIT;
-    answer.has_bytes = true;
-    answer.bytes = text.len;
-    size_t at = 0;
-    do {
-        size_t part = text.len - at > VALUE_PART_BYTES ? VALUE_PART_BYTES : text.len - at;
-        bool more = at + part < text.len;
-        weir_actor_answer (actor, &message->envelope, &answer.base,
-                           weir_bytes (text.data + at, part), more);
-        at += part;
-    } while (at < text.len);
-done:
+    store_version_fini (&version);
     json_decref (value);
     weir_buf_fini (&text);
     free (path);
@@ -90,7 +85,8 @@ store_doc_heads (void *state, struct weir_actor *actor, const struct weir_messag
     for (size_t i = 0; i < n; i++) {
         answer.heads[answer.n_heads++] = weir_field_id (&heads[i]);
     }
-    store_answer (s, &message->envelope, &answer.base);
+    /* What names a version is told once that version is durable. */
+    store_answer_synced (s, &message->envelope, &answer.base, weir_bytes (NULL, 0), 0);
     free (answer.heads);
 }
 
@@ -171,10 +167,10 @@ store_doc_conflicts (void *state, struct weir_actor *actor, const struct weir_me
 
 /* ---- writing ---- */
 
-/* Seals what the edit holds as one commit. *unchanged: there was nothing to say. */
-static enum weir_status
-seal (struct store *s, const struct weir_id *db, struct weir_edit *edit, struct weir_bytes text,
-      struct weir_buf *payload, struct weir_id *entry, bool *unchanged, struct weir_error *e)
+enum weir_status
+store_seal (struct store *s, const struct weir_id *db, struct weir_edit *edit,
+            struct weir_bytes text, struct weir_buf *payload, struct weir_id *entry,
+            bool *unchanged, struct weir_error *e)
 {
     uint32_t ops = 0;
     *unchanged = weir_edit_ops (edit) == 0;
@@ -193,8 +189,9 @@ seal (struct store *s, const struct weir_id *db, struct weir_edit *edit, struct 
     return status;
 }
 
-static enum weir_status
-commit_text (bool has, ProtobufCBinaryData field, struct weir_bytes *out, struct weir_error *e)
+enum weir_status
+store_commit_text (bool has, ProtobufCBinaryData field, struct weir_bytes *out,
+                   struct weir_error *e)
 {
     *out = has ? weir_field (field) : weir_bytes (NULL, 0);
     if (out->len > WEIR_MESSAGE_TEXT_BYTES_MAX || !weir_bytes_is_utf8 (*out)) {
@@ -223,7 +220,7 @@ write_one (struct store *s, const struct weir_message *message, const Weir__DocW
         || !read_path (s, &message->envelope, ask->has_path, ask->path, &path)) {
         return;
     }
-    enum weir_status status = commit_text (ask->has_message, ask->message, &text, &e);
+    enum weir_status status = store_commit_text (ask->has_message, ask->message, &text, &e);
     if (status == WEIR_OK) {
         status = weir_repo_document (s->repo, &db, &doc, &e);
     }
@@ -233,7 +230,7 @@ write_one (struct store *s, const struct weir_message *message, const Weir__DocW
                                : weir_edit_remove (edit, path, &e);
     }
     if (status == WEIR_OK) {
-        status = seal (s, &db, edit, text, &payload, &entry, &unchanged, &e);
+        status = store_seal (s, &db, edit, text, &payload, &entry, &unchanged, &e);
     }
     if (status == WEIR_OK) {
         Weir__EntryId answer = WEIR__ENTRY_ID__INIT;
@@ -310,7 +307,7 @@ apply_line (struct apply *a, struct weir_bytes line, struct weir_error *e)
         status = weir_edit_patch (a->edit, json, e);
     }
     if (status == WEIR_OK) {
-        status = seal (a->s, &a->db, a->edit, a->text, &a->payload, &a->last, &unchanged, e);
+        status = store_seal (a->s, &a->db, a->edit, a->text, &a->payload, &a->last, &unchanged, e);
     }
     if (status == WEIR_OK) {
         a->commits += unchanged ? 0 : 1;
@@ -365,7 +362,7 @@ store_doc_apply (void *state, struct weir_actor *actor, const struct weir_messag
         || !store_resolve (s, &message->envelope, ask->has_db, ask->db, &a.db)) {
         return;
     }
-    enum weir_status status = commit_text (ask->has_message, ask->message, &a.text, &e);
+    enum weir_status status = store_commit_text (ask->has_message, ask->message, &a.text, &e);
     if (status == WEIR_OK) {
         status = apply_body (&a, message->body, &line, &e);
     }

@@ -108,6 +108,20 @@ add_entry (void *context, const struct weir_entry_facts *facts, struct weir_byte
     return m != NULL;
 }
 
+/* Says of the page's entries from `from` on, which are those of one row, where in their chain they
+ * stand. */
+static enum weir_status
+add_counters (struct store *s, const struct weir_log_row *row, Weir__DocLog *answer, size_t from)
+{
+    enum weir_status status = WEIR_OK;
+    for (size_t i = from; i < answer->n_items && status == WEIR_OK; i++) {
+        Weir__LogEntry *m = answer->items[i];
+        status = weir_repo_counter (s->repo, &row->db, row->position, m->lamport, &m->counter);
+        m->has_counter = true;
+    }
+    return status;
+}
+
 /* Newest first, a page at a time. `before` of an answer says where the next page begins:
  * (position << 12 | entries to pass over of the row before that position). */
 void
@@ -135,6 +149,9 @@ store_doc_log (void *state, struct weir_actor *actor, const struct weir_message 
            && weir_repo_log_prev (s->repo, upper, &db, &row) == WEIR_OK) {
         size_t n = answer.n_items;
         status = weir_repo_row_entries (s->repo, &row, skip, add_entry, &page);
+        if (status == WEIR_OK) {
+            status = add_counters (s, &row, &answer, n);
+        }
         if (page.is_full) {
             answer.before = (row.position + 1) << 12 | (skip + answer.n_items - n);
         }
@@ -187,7 +204,11 @@ store_entry_show (void *state, struct weir_actor *actor, const struct weir_messa
     }
     struct weir_entry_facts facts;
     struct weir_buf payload = { 0 };
+    uint64_t counter = 0;
     status = weir_repo_entry (s->repo, &db, &entry, &facts, &payload);
+    if (status == WEIR_OK) {
+        status = weir_repo_counter (s->repo, &db, facts.position, facts.lamport, &counter);
+    }
     if (status != WEIR_OK) {
         store_fail (s, &message->envelope, status, NULL);
         weir_buf_fini (&payload);
@@ -198,6 +219,8 @@ store_entry_show (void *state, struct weir_actor *actor, const struct weir_messa
     Weir__LogEntry *item = log_entry (arena, &facts, weir_buf_bytes (&payload));
     if (item != NULL) {
         add_ops (arena, weir_buf_bytes (&payload), item);
+        item->has_counter = true;
+        item->counter = counter;
         answer.items = &item;
         answer.n_items = 1;
     }

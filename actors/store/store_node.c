@@ -11,6 +11,7 @@
 #define STATE_ROWS_PER_ANSWER 256u
 #define STATE_KEY_BYTES_MAX 256u
 #define LINK_KEYS_KEPT 2u
+#define DEFERRED_SHOWN 16u
 #define LINK_KEYS_ROW "link_keys"
 #define CARD_ROW "own_card"
 
@@ -285,6 +286,10 @@ store_status (void *state, struct weir_actor *actor, const struct weir_message *
     struct store *s = state;
     struct weir_db_info info;
     Weir__StoreStatus m = WEIR__STORE_STATUS__INIT;
+    Weir__DbDeferred deferred[DEFERRED_SHOWN];
+    Weir__DbDeferred *pointers[DEFERRED_SHOWN];
+    struct weir_id ids[DEFERRED_SHOWN];
+    char names[DEFERRED_SHOWN][WEIR_NAME_BYTES_MAX + 1];
     m.has_device = m.has_name = m.has_epoch = m.has_role = true;
     m.device = weir_field_id (&s->identity.device);
     m.name = weir_field_str (s->name);
@@ -295,7 +300,19 @@ store_status (void *state, struct weir_actor *actor, const struct weir_message *
         m.databases++;
         m.entries += info.entries;
         m.pending += info.pending_runs;
+        if (info.deferred != WEIR_OK && m.n_deferred < DEFERRED_SHOWN) {
+            deferred[m.n_deferred] = (Weir__DbDeferred) WEIR__DB_DEFERRED__INIT;
+            ids[m.n_deferred] = info.id;
+            snprintf (names[m.n_deferred], sizeof names[0], "%s", info.name);
+            Weir__DbDeferred *d = pointers[m.n_deferred] = &deferred[m.n_deferred];
+            d->has_db = d->has_name = d->has_status = true;
+            d->db = weir_field_id (&ids[m.n_deferred]);
+            d->name = weir_field_str (names[m.n_deferred]);
+            d->status = (uint32_t) info.deferred;
+            m.n_deferred++;
+        }
     }
+    m.deferred = pointers;
     m.has_disk_bytes = m.has_disk_free_bytes = m.has_disk_full = true;
     m.disk_bytes = weir_kv_disk_bytes (s->kv);
     m.disk_free_bytes = s->disk_free_bytes;

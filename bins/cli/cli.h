@@ -96,6 +96,11 @@ int cli_call_parts (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, 
                     void *context);
 void cli_reply_fini (struct cli_reply *reply);
 
+/* ---- past.c ---- */
+/* Ids or prefixes with commas between them, as fields that point into the text; how many. *out is
+ * the caller's to free. */
+size_t cli_heads (const char *text, ProtobufCBinaryData **out);
+
 /* ---- peer.c ---- */
 json_t *cli_peer_json (const Weir__Peer *m);
 

@@ -78,6 +78,10 @@ info_json (const Weir__DbInfo *m)
         cli_u64 (m->inert), "chains", (int) m->chains, "members", (int) m->members, "joining",
         (int) m->joining, "needs_upgrade", (int) m->needs_upgrade, "digest",
         cli_id (m->has_digest, m->digest), "forks", (int) m->forks);
+    json_object_set_new (
+        out, "deferred",
+        m->deferred == 0 ? json_null ()
+                         : json_string (weir_status_code (weir_status_from_number (m->deferred))));
     json_object_set_new (out, "heads", heads);
     json_object_set_new (out, "fork", forks);
     return out;
@@ -102,13 +106,14 @@ add_infos (void *context, const ProtobufCMessage *meta)
         json_t *info = info_json (m->items[i]);
         if (!rows->c->json) {
             char bytes[32];
-            printf ("%-20s %-6s %10llu %10s %8llu  %s%s\n",
+            printf ("%-20s %-6s %10llu %10s %8llu  %s%s%s\n",
                     json_string_value (json_object_get (info, "name")),
                     right_name (m->items[i]->right), (unsigned long long) m->items[i]->entries,
                     cli_bytes_text (m->items[i]->bytes, bytes),
                     (unsigned long long) m->items[i]->pending,
                     json_string_value (json_object_get (info, "id")),
-                    m->items[i]->joining ? "  (joining)" : "");
+                    m->items[i]->joining ? "  (joining)" : "",
+                    m->items[i]->deferred != 0 ? "  (document deferred)" : "");
         }
         json_array_append_new (rows->list, info);
     }

@@ -41,7 +41,13 @@ cli_doc_get (struct cli *c)
 {
     Weir__DocPath ask = path_ask (c);
     struct cli_reply reply;
+    const char *at = cli_option (c, "at");
+    ask.n_heads = cli_heads (at, &ask.heads);
+    if (at != NULL && ask.n_heads == 0) {
+        return cli_fail_status (c, WEIR_USAGE, "--at names no entry");
+    }
     int code = cli_call (c, WEIR_KIND_DOC_GET, &ask.base, weir_bytes (NULL, 0), &reply);
+    free (ask.heads);
     if (code != 0) {
         return code;
     }
@@ -145,6 +151,10 @@ log_json (const Weir__LogEntry *m)
         (int) m->ops, "clock_ms", cli_u64 (m->clock_ms), "kind",
         m->kind < 4 ? kinds[m->kind] : "unknown", "prev", cli_id (m->has_prev, m->prev), "deps",
         deps, "message", cli_text (m->has_message, m->message), "bytes", (int) m->bytes);
+    /* As a Loro Change has them: (author and lane, counter) is its id, seconds are its time. */
+    json_object_set_new (out, "counter", m->has_counter ? cli_u64 (m->counter) : json_null ());
+    json_object_set_new (out, "length", json_integer ((json_int_t) m->ops));
+    json_object_set_new (out, "timestamp", cli_u64 (m->clock_ms / 1000u));
     json_object_set_new (out, "inert",
                          m->inert == 0
                              ? json_null ()

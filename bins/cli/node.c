@@ -187,7 +187,7 @@ static json_t *
 show_store (const ProtobufCMessage *meta)
 {
     const Weir__StoreStatus *m = (const Weir__StoreStatus *) meta;
-    return json_pack (
+    json_t *out = json_pack (
         "{s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:o}", "id",
         cli_id (m->has_device, m->device), "name", cli_text (m->has_name, m->name), "role",
         cli_text (m->has_role, m->role), "epoch", cli_hex64 (m->epoch), "databases",
@@ -196,6 +196,16 @@ show_store (const ProtobufCMessage *meta)
         cli_u64 (m->commits), "imports", cli_u64 (m->imports), "refused", cli_u64 (m->refused),
         "pending", cli_u64 (m->pending), "transfers", (int) m->transfers, "frames_dropped",
         cli_u64 (m->frames_dropped));
+    json_t *deferred = json_array ();
+    for (size_t i = 0; i < m->n_deferred; i++) {
+        const Weir__DbDeferred *d = m->deferred[i];
+        json_array_append_new (deferred,
+                               json_pack ("{s:o, s:o, s:s}", "db", cli_id (d->has_db, d->db),
+                                          "name", cli_text (d->has_name, d->name), "reason",
+                                          weir_status_code (weir_status_from_number (d->status))));
+    }
+    json_object_set_new (out, "deferred", deferred);
+    return out;
 }
 
 static json_t *
@@ -281,6 +291,11 @@ show_status (const json_t *s)
                 (uint64_t) json_integer_value (json_object_get (store, "disk_free_bytes")),
                 free_bytes),
             json_is_true (json_object_get (store, "disk_full")) ? "  DISK FULL: read only" : "");
+    }
+    json_array_foreach (json_object_get (store, "deferred"), i, item)
+    {
+        printf ("DEFERRED: the document %s is behind its log: %s\n", text_of (item, "name"),
+                text_of (item, "reason"));
     }
     printf ("\n%-14s %-11s %8s %9s %8s\n", "ACTOR", "STATE", "PID", "RESTARTS", "SINCE");
     json_array_foreach (json_object_get (s, "actors"), i, item)

@@ -25,6 +25,10 @@ bool weir_text_mark_place (const struct weir_container *text, uint32_t from, uin
 enum weir_expand weir_text_expand (enum weir_expand expand, const struct weir_value *value);
 /* [{"insert": text, "attributes": {key: value}}], neighbours with equal attributes joined. */
 json_t *weir_text_delta (const struct weir_container *text);
+/* The same by the text's path; the caller owns *out. WEIR_NOT_FOUND, WEIR_INVALID_PATH,
+ * WEIR_CONFLICT (something else stands there). */
+WEIR_MUST enum weir_status weir_doc_delta (const struct weir_doc *self, const char *path,
+                                           json_t **out, struct weir_error *e);
 
 /* movable.c: the id of the element at a visible index (its entry is zero while not sealed). */
 bool weir_movable_element (const struct weir_container *list, uint32_t index,
