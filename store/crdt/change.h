@@ -36,7 +36,8 @@ WEIR_MUST enum weir_status weir_change_adopt (struct weir_change *self, struct w
 
 /* ---- containers ---- */
 
-/* The root container with this name and type. WEIR_INVALID_ARGUMENT: not a key, or begins with _. */
+/* The root container with this name and type. WEIR_INVALID_ARGUMENT: not a key, or it begins with
+ * an underscore. */
 WEIR_MUST enum weir_status weir_change_root (struct weir_change *self, const char *name,
                                              const struct weir_container_type *type,
                                              struct weir_container **out, struct weir_error *e);

@@ -98,7 +98,8 @@ struct weir_op_ref {
     uint32_t offset;
 };
 
-/* One op, decoded; which fields mean something, its type and code say. Borrowed from the payload. */
+/* One op, decoded; which fields mean something, its type and code say. Borrowed from the
+ * payload. */
 struct weir_op {
     uint32_t row;
     uint32_t atoms; /* how many ops it counts as */

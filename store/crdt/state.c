@@ -389,8 +389,7 @@ parents_load (struct loading *l)
         if (l->parents[i] > l->all.count) {
             return WEIR_BAD_PAYLOAD;
         }
-        struct weir_container *parent =
-            l->parents[i] > 0 ? l->all.items[l->parents[i] - 1] : NULL;
+        struct weir_container *parent = l->parents[i] > 0 ? l->all.items[l->parents[i] - 1] : NULL;
         if (c->parent != NULL && c->parent != parent) { /* a tree adopts its nodes' itself */
             return WEIR_BAD_PAYLOAD;
         }
