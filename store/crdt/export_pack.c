@@ -12,8 +12,9 @@
 /* What a frame may make us keep while it is unpacked: 8 MiB. */
 #define WINDOW_LOG_MAX 23
 #define LEVEL_FAST 1
-/* Below so many bytes in all the time does not matter, and the level is the best one. */
-#define LEVEL_BEST 19
+/* Of automerge-paper (217 KB in sections) level 3 makes 74.8 KB in 6 ms, 9 makes 68.1 in 17, 12
+ * 66.7 in 36, 19 64.9 in 130. */
+#define LEVEL_BEST 12
 #define LEVEL_BEST_BYTES_MAX (512u << 10)
 #define LEVEL_GOOD 9
 #define LEVEL_GOOD_BYTES_MAX (16u << 20)
