@@ -14,20 +14,58 @@ weir_import_fini (struct weir_import *self)
     *self = (struct weir_import){ 0 };
 }
 
+/* A batch holds many small blobs: they are copied into one arena, so that what reads them can be
+ * had again while it is warm. */
+#define SMALL_BYTES 4096u
+
 /* One blob of an import. */
 struct source {
-    struct weir_export_reader *reader; /* NULL: it is out */
+    struct weir_export_reader *reader; /* NULL: it is out, or copied */
     struct weir_export_runs runs;
     const struct weir_export_root *root;
+    struct weir_id database;
+    bool is_in;
 };
+
+static void
+source_drop (struct source *source)
+{
+    weir_export_close (&source->reader);
+    source->is_in = false;
+}
 
 static void
 sources_close (struct source *sources, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        weir_export_close (&sources[i].reader);
+        source_drop (&sources[i]);
     }
     free (sources);
+}
+
+static const struct weir_run *
+copy_runs (struct weir_arena *arena, const struct weir_run *runs, size_t count)
+{
+    struct weir_run *out = weir_arena_array (arena, count, sizeof *out);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = runs[i];
+        out[i].bytes.data = weir_arena_copy (arena, runs[i].bytes);
+        out[i].entries = weir_arena_array (arena, runs[i].count, sizeof *out[i].entries);
+        for (uint32_t k = 0; k < runs[i].count; k++) {
+            out[i].entries[k] = runs[i].entries[k];
+            out[i].entries[k].payload.data =
+                out[i].bytes.data + (runs[i].entries[k].payload.data - runs[i].bytes.data);
+        }
+    }
+    return out;
+}
+
+static void
+source_copy (struct source *source, struct weir_arena *arena)
+{
+    source->runs.runs = copy_runs (arena, source->runs.runs, source->runs.n_runs);
+    source->runs.pending = copy_runs (arena, source->runs.pending, source->runs.n_pending);
+    weir_export_close (&source->reader);
 }
 
 static enum weir_status
@@ -38,7 +76,8 @@ source_open (const struct weir_replica *self, struct source *source, struct weir
     if (status != WEIR_OK) {
         return status;
     }
-    const struct weir_id *database = &weir_export_info (source->reader)->database;
+    source->database = weir_export_info (source->reader)->database;
+    const struct weir_id *database = &source->database;
     if (!weir_id_is_zero (&self->log.database)
         && !weir_id_equal (&self->log.database, database)) {
         status = weir_error_set (e, WEIR_WRONG_DATABASE, NULL, "the export is of database %s",
@@ -50,6 +89,7 @@ source_open (const struct weir_replica *self, struct source *source, struct weir
     if (status == WEIR_OK) {
         status = weir_export_read_root (source->reader, &source->root, e);
     }
+    source->is_in = status == WEIR_OK;
     if (status != WEIR_OK) {
         weir_export_close (&source->reader);
     }
@@ -122,7 +162,7 @@ plan_sources (struct weir_replica *self, struct source *sources, size_t count,
     for (;;) {
         weir_plan_init (plan, self);
         for (size_t s = 0; s < count; s++) {
-            if (sources[s].reader == NULL) {
+            if (!sources[s].is_in) {
                 continue;
             }
             const struct weir_export_runs *runs = &sources[s].runs;
@@ -144,7 +184,7 @@ plan_sources (struct weir_replica *self, struct source *sources, size_t count,
             return weir_plan_check (plan, e);
         }
         weir_assert (plan->bad_source < count);
-        weir_export_close (&sources[plan->bad_source].reader);
+        source_drop (&sources[plan->bad_source]);
         *bad = status;
         if (count == 1) {
             return status;
@@ -192,7 +232,7 @@ import_root (struct weir_replica *self, struct source *source, struct weir_impor
     if (status != WEIR_OK) {
         goto done;
     }
-    fresh->log.database = weir_export_info (source->reader)->database;
+    fresh->log.database = source->database;
     weir_replica_root_take (fresh, source->root, source->runs.settings, source->runs.n_settings);
     source->runs.n_settings = 0;
     status = plan_sources (fresh, source, 1, &plan, &bad, e);
@@ -222,8 +262,8 @@ import_sources (struct weir_replica *self, struct source *sources, size_t count,
     struct weir_plan plan = { 0 };
     struct weir_id database = weir_id_zero;
     for (size_t i = 0; i < count; i++) {
-        if (sources[i].reader != NULL) {
-            database = weir_export_info (sources[i].reader)->database;
+        if (sources[i].is_in) {
+            database = sources[i].database;
         }
     }
     enum weir_status status = plan_sources (self, sources, count, &plan, bad, e);
@@ -290,7 +330,7 @@ shallow_only (const struct source *sources, size_t count)
 {
     size_t shallow = count;
     for (size_t i = 0; i < count; i++) {
-        if (sources[i].reader == NULL) {
+        if (!sources[i].is_in) {
             continue;
         }
         if (sources[i].root == NULL) {
@@ -308,21 +348,25 @@ shallow_only (const struct source *sources, size_t count)
 /* Of several databases in one batch the first blob says which is meant. */
 static enum weir_status
 batch_open (struct weir_replica *self, struct source *sources, const struct weir_bytes *blobs,
-            size_t count, struct weir_error *e)
+            size_t count, struct weir_arena *arena, struct weir_error *e)
 {
     enum weir_status bad = WEIR_OK;
     const struct weir_id *database = NULL;
     for (size_t i = 0; i < count; i++) {
         enum weir_status status = source_open (self, &sources[i], blobs[i], e);
         if (status == WEIR_OK) {
-            const struct weir_id *its = &weir_export_info (sources[i].reader)->database;
+            const struct weir_id *its = &sources[i].database;
             if (database != NULL && !weir_id_equal (database, its)) {
                 status = weir_error_set (e, WEIR_WRONG_DATABASE, NULL,
                                          "the exports are of several databases");
-                weir_export_close (&sources[i].reader);
-            } else if (database == NULL) {
+                source_drop (&sources[i]);
+            } else {
                 database = its;
             }
+        }
+        if (sources[i].is_in && sources[i].root == NULL && blobs[i].len <= SMALL_BYTES
+            && sources[i].runs.n_settings == 0) {
+            source_copy (&sources[i], arena);
         }
         bad = status != WEIR_OK ? status : bad;
     }
@@ -343,15 +387,17 @@ weir_replica_import_batch (struct weir_replica *self, const struct weir_bytes *b
         return status;
     }
     struct source *sources = weir_alloc ((count + 1) * sizeof *sources);
-    enum weir_status bad = batch_open (self, sources, blobs, count, e);
+    struct weir_arena *arena = weir_arena_new (SIZE_MAX);
+    enum weir_status bad = batch_open (self, sources, blobs, count, arena, e);
     size_t root = is_blank (self) ? shallow_only (sources, count) : count;
     if (root < count) {
         status = import_root (self, &sources[root], &got, e);
         bad = status != WEIR_OK ? status : bad;
-        weir_export_close (&sources[root].reader);
+        source_drop (&sources[root]);
     }
     status = import_sources (self, sources, count, &bad, root < count ? &later : &got, e);
     sources_close (sources, count);
+    weir_arena_destroy (&arena);
     if (status == WEIR_OK && result != NULL) {
         *result = got;
         got = (struct weir_import){ 0 };
