@@ -301,11 +301,24 @@ weir_seq_length_at_parents (struct weir_seq *self, uint64_t *length)
     }
     *length = self->rope.total.entities;
     if (!weir_doc_is_fast (self->owner->doc)) {
-        seq_merge_parents (self);
+        size_t count = 0;
+        const uint32_t *parents = weir_doc_node_parents (self->owner->doc, &count);
+        (void) seq_merge_parents (self, weir_doc_node (self->owner->doc), parents, count,
+                                  UINT64_MAX);
         *length = weir_tracker_length (self->merge.tracker) - self->merge.slack;
         bytes_count (self);
     }
     return WEIR_OK;
+}
+
+bool
+weir_seq_prepare (struct weir_seq *self, const uint32_t *parents, size_t count, uint64_t work)
+{
+    const struct weir_graph *graph = weir_doc_graph (self->owner->doc);
+    bool ready =
+        graph == NULL || seq_merge_parents (self, weir_graph_count (graph), parents, count, work);
+    bytes_count (self);
+    return ready;
 }
 
 /* The event of an op of the entry at hand; WEIR_SEQ_UNKNOWN while the document is cold. */

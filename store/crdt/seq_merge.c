@@ -100,6 +100,7 @@ hand_move (struct weir_seq *self, const uint32_t *version, size_t count)
     }
     weir_graph_diff (weir_doc_graph (self->owner->doc), m->hand.items, m->hand.count,
                      m->version.items, m->version.count, &m->retreat, &m->advance);
+    m->work += m->retreat.count + m->advance.count;
     nodes_turn (self, &m->retreat, weir_tracker_retreat);
     nodes_turn (self, &m->advance, weir_tracker_advance);
     struct weir_numbers old = m->hand;
@@ -124,6 +125,7 @@ runs_feed (struct weir_seq *self, size_t run, uint32_t node)
     for (; run < log->count && log->runs[run].node == node; run++) {
         const struct seq_run *r = &log->runs[run];
         uint32_t unused;
+        self->merge.work++;
         if (r->deletes) {
             weir_tracker_delete (self->merge.tracker, r->event, r->count, r->at, NULL, NULL);
         } else {
@@ -213,21 +215,36 @@ base_find (struct weir_seq *self, const uint32_t *version, size_t count, uint32_
     return weir_graph_base (graph, m->version.items, m->version.count, &m->zone);
 }
 
-/* Makes a tracker of the zone, as far as it is before `end`. */
+/* Begins a tracker of the zone, as far as it is before `end`. */
 static void
 tracker_build (struct weir_seq *self, uint32_t base, uint32_t end)
 {
     struct seq_merge *m = &self->merge;
     tracker_begin (self, base);
     weir_graph_order (weir_doc_graph (self->owner->doc), &m->zone, &m->order);
-    for (size_t i = 0; i < m->order.count; i++) {
-        if (m->order.items[i] < end) {
-            node_feed (self, m->order.items[i]);
-        }
-    }
+    m->fed = 0;
     m->covered = end;
     m->looked = end + LOOK_NODES + 2 * (uint32_t) m->zone.count;
-    m->slack = weir_tracker_end_length (m->tracker) - self->rope.total.entities;
+}
+
+/* Feeds what is left of the zone, and then of the nodes before `end`, until so much is done. */
+static bool
+tracker_feed (struct weir_seq *self, uint32_t end, uint64_t work)
+{
+    struct seq_merge *m = &self->merge;
+    uint64_t until = work < UINT64_MAX - m->work ? m->work + work : UINT64_MAX;
+    for (; m->fed < m->order.count && m->work < until; m->fed++, m->work++) {
+        if (m->order.items[m->fed] < m->covered) {
+            node_feed (self, m->order.items[m->fed]);
+        }
+    }
+    if (m->fed < m->order.count) {
+        return false;
+    }
+    for (; m->covered < end && m->work < until; m->covered++, m->work++) {
+        node_feed (self, m->covered);
+    }
+    return m->covered >= end;
 }
 
 static bool
@@ -254,31 +271,20 @@ tracker_fits (const struct weir_seq *self, const uint32_t *version, size_t count
     return fits;
 }
 
-static void
-tracker_feed (struct weir_seq *self, uint32_t end)
-{
-    struct seq_merge *m = &self->merge;
-    for (uint32_t i = m->covered; i < end; i++) {
-        node_feed (self, i);
-    }
-    m->covered = end;
-}
-
-/* Makes sure of a tracker of all nodes before `end` for something with these parents. */
+/* Makes sure of a tracker that is one, or can become one, of all nodes before `end`, for something
+ * with these parents. */
 static void
 tracker_ensure (struct weir_seq *self, const uint32_t *version, size_t count, uint32_t end)
 {
     struct seq_merge *m = &self->merge;
     bool fits = tracker_fits (self, version, count, end);
-    if (fits && end - m->covered <= MISSED_MAX && end < m->looked) {
-        tracker_feed (self, end);
+    if (fits && (m->fed < m->order.count || (end - m->covered <= MISSED_MAX && end < m->looked))) {
         return;
     }
     uint32_t base = base_find (self, version, count, WEIR_GRAPH_NONE);
     size_t replay = m->zone.count;
     if (fits && replay >= end - m->covered
         && (m->base == WEIR_GRAPH_NONE || replay > (end - m->base) / 2)) {
-        tracker_feed (self, end);
         m->looked = end + LOOK_NODES + 2 * (uint32_t) replay;
         return;
     }
@@ -290,19 +296,21 @@ tracker_ensure (struct weir_seq *self, const uint32_t *version, size_t count, ui
     tracker_build (self, base, end);
 }
 
-void
-seq_merge_parents (struct weir_seq *self)
+bool
+seq_merge_parents (struct weir_seq *self, uint32_t node, const uint32_t *parents, size_t count,
+                   uint64_t work)
 {
     struct seq_merge *m = &self->merge;
-    uint32_t node = weir_doc_node (self->owner->doc);
-    size_t count = 0;
-    const uint32_t *parents = weir_doc_node_parents (self->owner->doc, &count);
-    if (m->tracker == NULL || m->covered != node) {
+    if (m->tracker == NULL || m->covered != node || m->fed < m->order.count
+        || !builds_on (parents, count, m->base)) {
         tracker_ensure (self, parents, count, node);
-    } else if (!builds_on (parents, count, m->base)) {
-        tracker_ensure (self, parents, count, node);
+        if (!tracker_feed (self, node, work)) {
+            return false;
+        }
     }
     hand_move (self, parents, count);
+    m->slack = weir_tracker_end_length (m->tracker) - self->rope.total.entities;
+    return true;
 }
 
 void
@@ -313,7 +321,9 @@ seq_merge_enter (struct weir_seq *self)
     if (m->tracker != NULL && m->covered == node + 1) {
         return; /* by an op before */
     }
-    seq_merge_parents (self);
+    size_t count = 0;
+    const uint32_t *parents = weir_doc_node_parents (self->owner->doc, &count);
+    (void) seq_merge_parents (self, node, parents, count, UINT64_MAX);
     hand_set (m, node);
     m->covered = node + 1;
 }
@@ -345,9 +355,8 @@ seq_merge_all (struct weir_seq *self)
     if (m->tracker == NULL || m->base != WEIR_GRAPH_NONE) {
         zone_all (m, end);
         tracker_build (self, WEIR_GRAPH_NONE, end);
-    } else {
-        tracker_feed (self, end);
     }
+    (void) tracker_feed (self, end, UINT64_MAX);
     const uint32_t *heads = weir_graph_heads (graph, &n_heads);
     size_t run = seq_log_of_node (&self->log, end);
     if (run < self->log.count && m->covered == end) { /* of the open change */

@@ -35,9 +35,11 @@ struct seq_log {
 struct seq_merge {
     struct weir_tracker *tracker; /* NULL: none */
     uint32_t base;                /* the version it began at: a node, or WEIR_GRAPH_NONE */
-    uint32_t covered;             /* the nodes below it are in the tracker */
+    uint32_t covered;             /* the nodes below it are in the tracker, once it is fed */
     uint32_t looked;              /* when `covered` is here, look for a later base */
     uint32_t slack;               /* elements too many */
+    size_t fed;                   /* nodes of `order` that the tracker was begun with */
+    uint64_t work;                /* nodes and ops replayed, ever */
     struct weir_numbers hand;     /* the version at hand, ascending */
     struct weir_numbers version;  /* scratch, all of these */
     struct weir_numbers zone;
@@ -71,8 +73,10 @@ void seq_log_fini (struct seq_log *self); /* leaves it empty and ready */
 
 /* ---- seq_merge.c ---- */
 
-/* Brings the tracker to the parents of the entry at hand, which is not fast. */
-void seq_merge_parents (struct weir_seq *self);
+/* Brings the tracker to the parents of a node that is not fast; false: so much work is done, and
+ * there is more to do. */
+bool seq_merge_parents (struct weir_seq *self, uint32_t node, const uint32_t *parents, size_t count,
+                        uint64_t work);
 /* The entry at hand begins to act: its events are no longer before the version at hand. */
 void seq_merge_enter (struct weir_seq *self);
 /* A fast entry came: drops a tracker that helps no more. */

@@ -166,6 +166,48 @@ test_tracker_moves_on (void **state)
     history_end (&h);
 }
 
+/* Two lines of which one comes late: what it needs is replayed in slices, while the other goes on. */
+static void
+test_slices (void **state)
+{
+    (void) state;
+    struct history h = { 0 };
+    struct weir_rand rand;
+    struct peer a;
+    struct peer b;
+    weir_rand_init (&rand, 41);
+    peer_begin (&a, &h, 1);
+    peer_begin (&b, &h, 2);
+    edit (&a, &rand);
+    peer_sync (&a, &b);
+    for (size_t i = 0; i < 500; i++) {
+        edit (&a, &rand);
+        edit (&b, &rand);
+    }
+    struct weir_seq *seq = weir_container_seq (text_of (a.doc, "main"));
+    const struct weir_graph *graph = weir_doc_graph (a.doc);
+    const struct history_entry *first = h.entries[2];
+    assert_int_equal (first->head.n_parents, 1);
+    uint32_t parent = weir_graph_find (graph, &first->parents[0]);
+    size_t slices = 1;
+    for (; !weir_seq_prepare (seq, &parent, 1, 10); slices++) {
+        assert_true (slices < 1000);
+        if (slices % 10 == 0) {
+            edit (&a, &rand);
+        }
+    }
+    assert_true (slices > 40);
+    uint64_t work = seq->merge.work;
+    assert_ok (peer_take (&a, 2), NULL);
+    assert_true (seq->merge.work - work < 4);
+    peer_sync (&b, &a);
+    peer_sync (&a, &b);
+    assert_same_state (a.doc, b.doc);
+    peer_end (&a);
+    peer_end (&b);
+    history_end (&h);
+}
+
 /* Ids of a document that was loaded are those of one that made the text. */
 static void
 test_ids (void **state)
@@ -293,9 +335,13 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_short_stretches),        cmocka_unit_test (test_long_stretches),
-        cmocka_unit_test (test_tracker_moves_on),       cmocka_unit_test (test_ids),
-        cmocka_unit_test (test_deleted_text_is_let_go), cmocka_unit_test (test_too_many_events),
+        cmocka_unit_test (test_short_stretches),
+        cmocka_unit_test (test_long_stretches),
+        cmocka_unit_test (test_tracker_moves_on),
+        cmocka_unit_test (test_slices),
+        cmocka_unit_test (test_ids),
+        cmocka_unit_test (test_deleted_text_is_let_go),
+        cmocka_unit_test (test_too_many_events),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
