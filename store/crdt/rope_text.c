@@ -1,5 +1,5 @@
-/* Owns what the rope asks of UTF-8 that is known to be valid: how long, how wide, and how much of it
- * makes a span. */
+/* Owns what the rope asks of UTF-8 that is known to be valid: how long, how wide, and how much of
+ * it makes a span. */
 
 #include "store/crdt/rope.h"
 
