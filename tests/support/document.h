@@ -4,7 +4,7 @@
 /* A document with something in every type of container, for fuzzers and their seeds: one entry,
  * made by a change, with an id that is easily guessed: 32 times 'B'. */
 
-#include "store/crdt/change.h"
+#include "store/crdt/replica.h"
 
 #include <string.h>
 
@@ -95,26 +95,62 @@ sample_counter (struct weir_change *change)
 }
 
 #define SAMPLE_PARTS 4u
-/* One bit a part: map, sequences, tree, counter. */
+
 static inline void
-sample_init (struct sample *sample, unsigned parts)
+sample_write (struct weir_change *change, unsigned parts)
 {
     static void (*const write[SAMPLE_PARTS]) (
         struct weir_change *) = { sample_map, sample_sequences, sample_tree, sample_counter };
-    *sample = (struct sample){ .entry.chain.lane = 1 };
-    memset (sample->entry.id.b, 'B', WEIR_ID_BYTES);
-    struct weir_doc *doc = weir_doc_new ();
-    struct weir_change *change = weir_change_open (doc, &sample->entry.chain, 0);
     for (unsigned i = 0; i < SAMPLE_PARTS; i++) {
         if ((parts >> i & 1) != 0) {
             write[i](change);
         }
     }
+}
+
+/* One bit a part: map, sequences, tree, counter. */
+static inline void
+sample_init (struct sample *sample, unsigned parts)
+{
+    *sample = (struct sample){ .entry.chain.lane = 1 };
+    memset (sample->entry.id.b, 'B', WEIR_ID_BYTES);
+    struct weir_doc *doc = weir_doc_new ();
+    struct weir_change *change = weir_change_open (doc, &sample->entry.chain, 0);
+    sample_write (change, parts);
     sample_must (weir_change_payload (change, weir_bytes_str ("said"), &sample->payload,
                                       &sample->entry.ops, NULL));
     weir_change_seal (change, &sample->entry);
     weir_change_destroy (&change);
     weir_doc_destroy (&doc);
+}
+
+/* A replica with the same in it, committed twice; always the same one. */
+static inline struct weir_replica *
+sample_replica (void)
+{
+    static struct weir_identity identity;
+    static struct weir_buf genesis;
+    const uint8_t seed[32] = { 5 };
+    if (genesis.len == 0) {
+        weir_crypto_init ();
+        weir_identity_init (&identity, seed);
+        weir_replica_genesis (&identity, seed, "sample", &genesis);
+    }
+    struct weir_replica_options options = {
+        .identity = &identity,
+        .lane = 1,
+        .genesis = weir_buf_bytes (&genesis),
+        .trusts_signatures = true,
+    };
+    struct weir_replica *r = NULL;
+    sample_must (weir_replica_new (&r, &options, NULL));
+    for (int i = 0; i < 2; i++) {
+        struct weir_change *change = NULL;
+        sample_must (weir_replica_change (r, &change, NULL));
+        sample_write (change, 15);
+        sample_must (weir_replica_commit (r, weir_bytes (NULL, 0), 0, NULL, NULL));
+    }
+    return r;
 }
 
 static inline void

@@ -157,6 +157,52 @@ test_exports (void **state)
     lab_fini (&lab);
 }
 
+/* From nothing to all, back, and by one step. */
+static void
+test_diffs (void **state)
+{
+    (void) state;
+    static const char *const names[3] = { "all", "back", "step" };
+    struct weir_replica *r = sample_replica ();
+    struct weir_heads versions[3] = { { 0 } };
+    struct weir_heads all = { 0 };
+    weir_replica_log_heads (r, &all);
+    weir_heads_put (&versions[0], weir_replica_database (r));
+    weir_heads_put (&versions[1], &all.items[0]);
+    struct weir_change *change = NULL;
+    sample_must (weir_replica_change (r, &change, NULL));
+    sample_write (change, 15);
+    lab_ok (weir_replica_commit (r, weir_bytes (NULL, 0), 0, NULL, &e));
+    weir_replica_log_heads (r, &versions[2]);
+    static const size_t ways[3][2] = { { 0, 1 }, { 1, 0 }, { 1, 2 } };
+    for (size_t i = 0; i < 3; i++) {
+        struct weir_buf path = { 0 };
+        struct weir_buf seed = { 0 };
+        json_t *diff = NULL;
+        lab_ok (weir_replica_diff (r, &versions[ways[i][0]], &versions[ways[i][1]], &diff, &e));
+        weir_json_put (&seed, diff);
+        json_decref (diff);
+        weir_buf_printf (&path, CORPUS "fuzz_diff/%s", names[i]);
+        write_seed (weir_buf_str (&path), weir_buf_bytes (&seed));
+        weir_buf_clear (&seed);
+        read_seed (weir_buf_str (&path), &seed);
+        lab_ok (weir_json_parse (&diff, weir_buf_bytes (&seed), WEIR_JSON_BYTES_MAX, &e));
+        struct weir_replica *other = sample_replica ();
+        /* Nodes that come must not be there. */
+        assert_int_equal (weir_replica_apply_diff (other, diff, NULL),
+                          i == 0 ? WEIR_OUT_OF_RANGE : WEIR_OK);
+        weir_replica_destroy (&other);
+        json_decref (diff);
+        weir_buf_fini (&path);
+        weir_buf_fini (&seed);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        weir_heads_fini (&versions[i]);
+    }
+    weir_heads_fini (&all);
+    weir_replica_destroy (&r);
+}
+
 int
 main (void)
 {
@@ -165,6 +211,7 @@ main (void)
         cmocka_unit_test (test_payloads),
         cmocka_unit_test (test_states),
         cmocka_unit_test (test_exports),
+        cmocka_unit_test (test_diffs),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
