@@ -162,8 +162,8 @@ heads_advance (struct weir_doc *self, const struct weir_doc_entry *entry)
 void
 weir_doc_advance (struct weir_doc *self, const struct weir_doc_entry *entry)
 {
-    if (self->graph != NULL && weir_graph_find (self->graph, &entry->id) == WEIR_GRAPH_NONE) {
-        (void) weir_doc_graph_add (self, entry);
+    if (self->graph != NULL && self->now.entry != entry) {
+        (void) weir_doc_graph_add (self, entry); /* a deferred one is there already */
     }
     heads_advance (self, entry);
 }

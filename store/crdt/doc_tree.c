@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define CHAIN_ROUGH_BYTES 200u
+#define CHAINS_COMPARED_MAX 4u /* before they are looked up */
 #define UNIQUE_ROUGH_BYTES 120u
 
 /* ---- chains ---- */
@@ -16,6 +17,12 @@ weir_doc_chain_number (struct weir_doc *doc, const struct weir_chain *chain)
 {
     if (doc->n_chains > 0 && weir_chain_compare (&doc->chains[doc->last_chain], chain) == 0) {
         return doc->last_chain;
+    }
+    for (uint32_t i = 0; i < doc->n_chains && i < CHAINS_COMPARED_MAX; i++) {
+        if (weir_chain_compare (&doc->chains[i], chain) == 0) {
+            doc->last_chain = i;
+            return i;
+        }
     }
     uint8_t key[WEIR_ID_BYTES + 8];
     memcpy (key, chain->author.b, WEIR_ID_BYTES);

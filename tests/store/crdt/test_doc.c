@@ -570,6 +570,29 @@ test_the_history_is_read_when_it_is_needed (void **state)
     weir_doc_destroy (&cold);
 }
 
+/* The budget counts what was applied, and never below nothing. */
+static void
+test_budget (void **state)
+{
+    (void) state;
+    struct weir_doc *doc = weir_doc_new ();
+    struct weir_doc *other = weir_doc_new ();
+    uint64_t budget = 4;
+    struct fixture_entry a =
+        fixture_commit (other, fixture_head (1, 1, 0, 0), "/m", "{\"a\":1,\"b\":2,\"c\":3}");
+    struct fixture_entry b = fixture_commit (other, fixture_head (1, 2, 1, 3), "/m", "{\"d\":1}");
+    weir_doc_set_budget (doc, &budget);
+    fixture_apply (doc, &a);
+    assert_int_equal (budget, 1);
+    fixture_apply (doc, &b);
+    assert_int_equal (budget, 0);
+    assert_docs_equal (doc, other);
+    fixture_drop (&a);
+    fixture_drop (&b);
+    weir_doc_destroy (&doc);
+    weir_doc_destroy (&other);
+}
+
 /* A document that warms up while a change is open counts the change's ops, too. */
 static void
 test_warming_up_under_an_open_change (void **state)
@@ -724,6 +747,7 @@ main (void)
         cmocka_unit_test (test_overwriting),
         cmocka_unit_test (test_heads),
         cmocka_unit_test (test_the_history_is_read_when_it_is_needed),
+        cmocka_unit_test (test_budget),
         cmocka_unit_test (test_warming_up_under_an_open_change),
         cmocka_unit_test (test_unique_children_of_unknown_parents),
         cmocka_unit_test (test_unique_children_concur),
