@@ -66,11 +66,21 @@ history_read (void *context, weir_history_fn *fn, void *fn_context)
 }
 
 static void
+hear (void *context, const struct weir_notice *notice)
+{
+    (void) context;
+    model_check (notice->container != NULL, "a notice of no container");
+}
+
+static void
 replica_begin (struct play *play, struct play_replica *r)
 {
     *r = (struct play_replica){ .play = play, .doc = weir_doc_new () };
     r->history = (struct weir_history){ .context = r, .read = history_read };
     weir_doc_set_history (r->doc, &r->history);
+    if (play_below (play, 3) == 0) {
+        weir_doc_listen (r->doc, hear, NULL);
+    }
 }
 
 static void

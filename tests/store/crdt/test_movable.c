@@ -478,6 +478,41 @@ test_shown_to_people (void **state)
     end (&world, &x, &y);
 }
 
+/* Typing on, deleting on and deleting backwards are one op each; other neighbours are not. */
+static void
+test_ops_that_join (void **state)
+{
+    (void) state;
+    struct types_world world;
+    struct types_replica x;
+    struct types_replica y;
+    json_t *json = NULL;
+    begin (&world, &x, &y);
+    insert (&x, 3, 4, 2);
+    insert (&x, 5, 6, 1);
+    insert (&x, 6, 7, 2);
+    insert (&x, 0, 0, 1);
+    assert_int_equal (delete (&x, 4, 1), WEIR_OK);
+    assert_int_equal (delete (&x, 4, 1), WEIR_OK);
+    assert_int_equal (delete (&x, 2, 2), WEIR_OK);
+    assert_int_equal (delete (&x, 0, 1), WEIR_OK);
+    assert_doc (x.doc, "/movable", "[1,6,7,8]");
+    types_commit (&x);
+    assert_int_equal (weir_doc_payload_json (weir_buf_bytes (&world.entries[1].payload), &json),
+                      WEIR_OK);
+    struct weir_buf text = { 0 };
+    weir_json_put (&text, json_object_get (json, "ops"));
+    assert_string_equal (weir_buf_str (&text),
+                         "[{\"at\":3,\"count\":5,\"op\":\"insert\",\"path\":\"/movable\"},"
+                         "{\"at\":0,\"count\":1,\"op\":\"insert\",\"path\":\"/movable\"},"
+                         "{\"at\":2,\"count\":4,\"op\":\"remove\",\"path\":\"/movable\"},"
+                         "{\"at\":0,\"count\":1,\"op\":\"remove\",\"path\":\"/movable\"}]");
+    json_decref (json);
+    weir_buf_fini (&text);
+    end (&world, &x, &y);
+    assert_int_equal (world.count, 0);
+}
+
 int
 main (void)
 {
@@ -490,6 +525,7 @@ main (void)
         cmocka_unit_test (test_hostile_ops),
         cmocka_unit_test (test_notices),
         cmocka_unit_test (test_shown_to_people),
+        cmocka_unit_test (test_ops_that_join),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
