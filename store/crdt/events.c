@@ -105,6 +105,7 @@ weir_replica_unlisten (struct weir_replica *self, weir_replica_event_fn *fn, voi
 void
 weir_replica_subscribe (struct weir_replica *self, weir_replica_event_fn *fn, void *context)
 {
+    weir_ignore (weir_replica_commit (self, weir_bytes (NULL, 0), 0, NULL, NULL));
     if (self->subscriber != NULL) {
         weir_replica_unlisten (self, self->subscriber, self->subscriber_context);
     }
