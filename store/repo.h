@@ -131,11 +131,13 @@ WEIR_MUST enum weir_status weir_repo_import (struct weir_repo *self, const struc
 
 /* ---- files ---- */
 
-/* All of a database for an export: appends its runs, parents first, end to end and joined where
- * that saves signatures, and those that wait for others. WEIR_BUSY when something is not synced
- * yet: nothing leaves the node that a crash could take back. */
+/* All of a database for an export: appends its runs, parents first, end to end, and those that
+ * wait for others. `join`: as one where that saves signatures; else each as it came, so that a
+ * part of them can be small. WEIR_BUSY when something is not synced yet: nothing leaves the node
+ * that a crash could take back. */
 WEIR_MUST enum weir_status weir_repo_runs (struct weir_repo *self, const struct weir_id *db,
-                                           struct weir_buf *runs, struct weir_buf *pending);
+                                           bool join, struct weir_buf *runs,
+                                           struct weir_buf *pending);
 /* Appends the runs that wait. */
 WEIR_MUST enum weir_status weir_repo_waiting (struct weir_repo *self, const struct weir_id *db,
                                               struct weir_buf *pending);

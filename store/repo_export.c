@@ -276,34 +276,72 @@ add_branch (struct weir_repo *self, struct weir_repo_db *db, uint32_t branch, st
     return status;
 }
 
+static enum weir_status
+runs_joined (struct weir_repo *self, struct weir_repo_db *db, struct weir_buf *runs)
+{
+    struct pieces p = { .count = 0 };
+    enum weir_status status = WEIR_OK;
+    for (uint32_t i = 0; status == WEIR_OK && i < db->n_branches; i++) {
+        if (db->branches[i].count > db->branches[i].first_seq) {
+            status = add_branch (self, db, i, &p);
+        }
+    }
+    if (status == WEIR_OK && p.count > 0) {
+        qsort (p.items, p.count, sizeof *p.items, piece_compare);
+    }
+    for (size_t i = 0; status == WEIR_OK && i < p.count; i++) {
+        weir_buf_put (runs, p.bytes.data + p.items[i].at, p.items[i].len);
+    }
+    free (p.items);
+    weir_buf_fini (&p.bytes);
+    return status;
+}
+
+static enum weir_status
+runs_stored (struct weir_repo *self, struct weir_repo_db *db, struct weir_buf *runs)
+{
+    struct weir_repo_key from = weir_repo_key_db (WEIR_REPO_TABLE_ARRIVAL, db->number);
+    struct weir_repo_key to = weir_repo_key_after (&from);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
+    struct weir_repo_log_place place;
+    struct weir_repo_record record;
+    struct weir_bytes key;
+    struct weir_bytes value;
+    enum weir_status status = WEIR_OK;
+    while (status == WEIR_OK && weir_kv_iter_next (iter, &key, &value)) {
+        uint64_t position = weir_load_u64 (key.data + key.len - 8);
+        status = position > self->synced_position ? WEIR_BUSY
+                                                  : weir_repo_log_read (self, position, &place);
+        if (status == WEIR_OK) {
+            status = weir_repo_record_get (self, db, place.branch, place.row.range.from_seq,
+                                           &self->record, &record);
+        }
+        if (status == WEIR_OK) {
+            weir_buf_put_bytes (runs, record.bytes);
+        }
+    }
+    if (status == WEIR_OK) {
+        status = weir_kv_iter_status (iter);
+    }
+    weir_kv_iter_destroy (&iter);
+    return status;
+}
+
 enum weir_status
-weir_repo_runs (struct weir_repo *self, const struct weir_id *id, struct weir_buf *runs,
+weir_repo_runs (struct weir_repo *self, const struct weir_id *id, bool join, struct weir_buf *runs,
                 struct weir_buf *pending)
 {
     struct weir_repo_db *db = NULL;
-    struct pieces p = { .count = 0 };
     enum weir_status status = weir_repo_db_get (self, id, &db);
     if (status == WEIR_OK && db->state != WEIR_REPO_DB_LIVE) {
         status = WEIR_NOT_FOUND;
     }
     if (status == WEIR_OK) {
         weir_repo_settle (self);
+        status = join ? runs_joined (self, db, runs) : runs_stored (self, db, runs);
     }
-    for (uint32_t i = 0; status == WEIR_OK && i < db->n_branches; i++) {
-        if (db->branches[i].count > db->branches[i].first_seq) {
-            status = add_branch (self, db, i, &p);
-        }
-    }
-    if (status == WEIR_OK) {
-        qsort (p.items, p.count, sizeof *p.items, piece_compare);
-        for (size_t i = 0; i < p.count; i++) {
-            weir_buf_put (runs, p.bytes.data + p.items[i].at, p.items[i].len);
-        }
-        status = weir_repo_waiting (self, id, pending);
-    }
-    free (p.items);
-    weir_buf_fini (&p.bytes);
-    return status;
+    return status == WEIR_OK ? weir_repo_waiting (self, id, pending) : status;
 }
 
 enum weir_status

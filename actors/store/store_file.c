@@ -38,10 +38,10 @@ cut_runs (struct weir_bytes bytes, struct cut *out)
     return WEIR_OK;
 }
 
-/* A replica of all that is here. The disk is waited for: what an export tells of must not be
+/* A replica of all that is here; `join`: the file will hold it all, too. The disk is waited for: what an export tells of must not be
  * taken back by a crash. */
 static enum weir_status
-replica_of (struct store *s, const struct weir_id *db, struct weir_replica **out,
+replica_of (struct store *s, const struct weir_id *db, bool join, struct weir_replica **out,
             struct weir_error *e)
 {
     struct weir_replica_options options = { .identity = &s->identity, .trusts_signatures = true };
@@ -56,7 +56,7 @@ replica_of (struct store *s, const struct weir_id *db, struct weir_replica **out
         weir_kv_wait (s->kv, weir_repo_flush (s->repo, weir_actor_wall_ms (s->actor)));
     if (status == WEIR_OK) {
         weir_repo_on_synced (s->repo);
-        status = weir_repo_runs (s->repo, db, &runs, &pending);
+        status = weir_repo_runs (s->repo, db, join, &runs, &pending);
     }
     if (status == WEIR_OK) {
         status = cut_runs (weir_buf_bytes (&runs), &stored);
@@ -162,7 +162,9 @@ store_db_export (void *state, struct weir_actor *actor, const struct weir_messag
     }
     enum weir_status status = wanted_get (s, &db, ask, &w, &e);
     if (status == WEIR_OK) {
-        status = replica_of (s, &db, &replica, &e);
+        bool join = w.what.mode == WEIR_EXPORT_SNAPSHOT
+                    || (w.what.mode == WEIR_EXPORT_UPDATE && ask->n_heads == 0);
+        status = replica_of (s, &db, join, &replica, &e);
     }
     if (status == WEIR_OK && w.what.mode == WEIR_EXPORT_UPDATE) {
         status = weir_replica_vector (replica, &w.heads, &w.from, &e);

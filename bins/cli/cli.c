@@ -277,7 +277,8 @@ parse (struct cli *c, int argc, char **argv, struct weir_error *e)
         }
         if (!only_args && strcmp (text, "--") == 0) {
             only_args = true;
-        } else if (!only_args && text[0] == '-' && text[1] != '\0') {
+        } else if (!only_args && text[0] == '-' && text[1] != '\0'
+                   && !(text[1] >= '0' && text[1] <= '9')) { /* -3 is a number */
             const char *allowed = c->verb != NULL ? c->verb->options : NULL;
             enum weir_status status = take_option (c, argc, argv, &i, allowed, e);
             if (status != WEIR_OK) {

@@ -103,6 +103,46 @@ walk a 0 1 "doc heads" notes
 walk a 0 1 "doc conflicts" notes /m/a
 walk a 0 some "doc log" notes
 entry=$(got id)
+walk a 0 1 "doc text" notes /m/t insert 0 "some text"
+walk a 0 1 "doc text" notes /m/t insert - "."
+walk a 0 1 "doc text" notes /m/t delete 0 5
+walk a 0 1 "doc text" notes /m/t show
+same "$(got text)" "text."
+walk a 0 1 "doc mark" notes /m/t 0 4 bold true
+walk a 0 1 "doc text" notes /m/t show --delta
+walk a 2 0 "doc text" notes /m/t shout
+walk a 2 0 "doc text" notes /m/t insert 99 x
+walk a 2 0 "doc mark" notes /m/t 0 4 bold true --expand wide
+echo "text" >"$DIR/file"
+walk a 0 1 "doc text" notes /m/t update "$DIR/file"
+walk a 4 0 "doc text" notes /m/t update "$DIR/nosuch"
+walk a 0 1 "doc insert" notes /m/l 0 '{"x": 1}'
+walk a 0 1 "doc insert" notes /m/v 0 1 --movable
+walk a 0 1 "doc insert" notes /m/v - 2
+walk a 0 1 "doc move" notes /m/v 0 1
+walk a 0 1 "doc move" notes /m/l/0/x /m/moved
+walk a 2 0 "doc insert" notes /m/l 9 1
+walk a 0 1 "doc incr" notes /m/n
+walk a 0 1 "doc incr" notes /m/n -1.5
+walk a 2 0 "doc incr" notes /m/n much
+walk a 0 1 "doc diff" notes "$entry"
+walk a 0 1 "doc diff" notes "$entry" "$entry"
+walk a 4 0 "doc diff" notes aaaaaaaaaaaaaaaa
+walk a 0 1 "doc get" notes --at "$entry"
+walk a 0 1 "doc revert" notes "$entry" -m back
+walk a 0 1 "doc revert" notes "$entry"
+has '"changed": *false'
+walk a 4 0 "doc revert" notes aaaaaaaaaaaaaaaa
+walk a 0 1 "db export" notes -o "$DIR/export"
+walk a 0 1 "db export" notes --mode update --from "$entry" -o "$DIR/update"
+walk a 0 1 "db export" notes --mode shallow -o "$DIR/shallow"
+walk a 2 0 "db export" notes
+walk a 2 0 "db export" notes --mode all -o "$DIR/none"
+walk a 0 1 "db import" --info "$DIR/export"
+same "$(got database)" "$id"
+walk a 0 2 "db import" "$DIR/export" "$DIR/update"
+walk a 5 0 "db import" "$DIR/shallow"
+walk a 5 0 "db import" "$DIR/file"
 walk a 0 2 "doc log" notes --limit 2
 walk a 0 1 trace "$entry" --db notes
 walk a 4 0 trace aaaaaaaaaaaaaaaa
@@ -180,6 +220,12 @@ set_until_fed () { on a doc set scratch /feed/x "\"$(now_ms)\"" >/dev/null; ! ki
 until_true 20 set_until_fed
 wait "$feed" || fail "db watch ended with $?"
 WALKED["db watch"]=1
+on a doc watch scratch --count 1 --json >"$DIR/feed-doc" &
+feed=$!
+until_true 20 set_until_fed
+wait "$feed" || fail "doc watch ended with $?"
+WALKED["doc watch"]=1
+is_json "$(cat "$DIR/feed-doc")" || fail "no JSON object: $(cat "$DIR/feed-doc")"
 token=$(head -n 1 "$DIR/feed" | field token)
 second=$(tail -n 1 "$DIR/feed" | field token)
 walk a 0 1 "db watch" scratch --since "$token" --count 1

@@ -28,7 +28,6 @@ expect 2 "invalid_json" on a doc set notes /a/b '{x'
 expect 2 "invalid_path" on a doc set notes 'a/b' '1'
 expect 4 "not_found" on a doc get notes /a/none
 expect 4 "not_found" on a doc get nosuch
-expect 5 "unsupported" on a doc set notes /a/list '[1]'
 expect 6 "exists" on a db create notes
 expect 2 "no such command" on a db frobnicate
 expect 2 "usage" on a doc get
