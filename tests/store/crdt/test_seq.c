@@ -166,7 +166,7 @@ test_tracker_moves_on (void **state)
     history_end (&h);
 }
 
-/* Two lines of which one comes late: what it needs is replayed in slices, while the other goes on. */
+/* Two lines of which one comes late: what it needs is replayed in slices, and the other goes on. */
 static void
 test_slices (void **state)
 {
@@ -254,6 +254,20 @@ test_ids (void **state)
     }
     assert_int_equal (weir_seq_event_of (loaded, &nobody), WEIR_SEQ_UNKNOWN);
     assert_false (weir_seq_position (loaded, UINT32_MAX - 1, &at));
+    struct weir_seq_span all;
+    for (uint32_t i = 0; weir_seq_span (loaded, i, &all); i += all.count) {
+        struct weir_op_id first;
+        struct weir_op_id next;
+        uint32_t run = weir_seq_event_run (loaded, all.event, all.count, &first);
+        assert_true (run > 0 && run <= all.count);
+        for (uint32_t k = 0; k < all.count; k++) {
+            next = weir_seq_event_id (loaded, all.event + k);
+            bool follows =
+                weir_id_equal (&next.entry, &first.entry) && next.offset == first.offset + k;
+            assert_true (k < run ? follows : k > run || !follows);
+        }
+    }
+    assert_int_equal (weir_seq_event_run (loaded, UINT32_MAX - 1, 9, &nobody), 0);
     /* Of an open change, too: by an entry of zero. */
     struct weir_error e = { 0 };
     struct weir_container *t = peer_root (&b, "main", &weir_container_text);

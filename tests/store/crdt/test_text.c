@@ -4,6 +4,8 @@
 
 #include "tests/store/crdt/seq_fixture.h"
 
+#include <stdio.h>
+
 static struct weir_container *
 text_of (struct peer *p)
 {
@@ -225,6 +227,50 @@ test_idle_marks (void **state)
     mark (&p, 0, 6, "bold", NULL);
     assert_int_equal (weir_change_atoms (p.change), 12);
     assert_json (weir_text_delta (text_of (&p)), "[{\"insert\":\"abcdef\"}]");
+    (void) peer_commit (&p);
+    peer_end (&p);
+    history_end (&h);
+}
+
+/* Styles of one key in each other, ending in any order: of those around, the latest. */
+static void
+test_nested_marks (void **state)
+{
+    (void) state;
+    struct history h = { 0 };
+    struct weir_rand rand;
+    struct peer p;
+    uint32_t winner[100] = { 0 };
+    weir_rand_init (&rand, 17);
+    peer_begin (&p, &h, 1);
+    for (uint32_t i = 0; i < 10; i++) {
+        insert (&p, 0, "0123456789");
+    }
+    for (uint32_t m = 1; m <= 200; m++) {
+        char value[8];
+        uint32_t from = (uint32_t) weir_rand_below (&rand, 100);
+        uint32_t to = from + 1 + (uint32_t) weir_rand_below (&rand, 100 - from);
+        (void) snprintf (value, sizeof value, "%u", m);
+        mark (&p, from, to, "color", value);
+        for (uint32_t i = from; i < to; i++) {
+            winner[i] = m;
+        }
+    }
+    json_t *delta = weir_text_delta (text_of (&p));
+    size_t at = 0;
+    size_t part;
+    json_t *item;
+    json_array_foreach (delta, part, item)
+    {
+        size_t len = json_string_length (json_object_get (item, "insert"));
+        json_t *color = json_object_get (json_object_get (item, "attributes"), "color");
+        for (size_t i = 0; i < len; i++, at++) {
+            assert_int_equal (color != NULL ? strtoul (json_string_value (color), NULL, 10) : 0,
+                              winner[at]);
+        }
+    }
+    assert_int_equal (at, 100);
+    json_decref (delta);
     (void) peer_commit (&p);
     peer_end (&p);
     history_end (&h);
@@ -624,11 +670,17 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_cases),           cmocka_unit_test (test_idle_marks),
-        cmocka_unit_test (test_units),           cmocka_unit_test (test_refusals),
-        cmocka_unit_test (test_out_of_range),    cmocka_unit_test (test_range_at_parents),
-        cmocka_unit_test (test_deleted_anchors), cmocka_unit_test (test_bad_payloads),
-        cmocka_unit_test (test_describe),        cmocka_unit_test (test_notices),
+        cmocka_unit_test (test_cases),
+        cmocka_unit_test (test_idle_marks),
+        cmocka_unit_test (test_nested_marks),
+        cmocka_unit_test (test_units),
+        cmocka_unit_test (test_refusals),
+        cmocka_unit_test (test_out_of_range),
+        cmocka_unit_test (test_range_at_parents),
+        cmocka_unit_test (test_deleted_anchors),
+        cmocka_unit_test (test_bad_payloads),
+        cmocka_unit_test (test_describe),
+        cmocka_unit_test (test_notices),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
