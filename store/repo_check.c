@@ -300,7 +300,7 @@ check_document (struct check *c)
     struct weir_buf shown = { 0 };
     struct weir_buf want = { 0 };
     enum weir_status status = weir_repo_doc_replay (c->self, db, 0, false, whole);
-    if (status == WEIR_OK && db->doc != NULL) {
+    if (status == WEIR_OK && db->doc != NULL && !db->behind.is_behind) {
         weir_doc_save (db->doc, &shown);
     } else if (status == WEIR_OK && db->snapshot_position != 0) {
         status = weir_repo_doc_snapshot (c->self, db, &doc);

@@ -9,6 +9,8 @@
 #define SNAPSHOT_ENTRIES_MIN 4096u
 #define SNAPSHOT_BYTES_MIN (1u << 20)
 #define PART_BYTES (256u << 10)
+/* What a document may walk at a time: some tens of milliseconds. */
+#define SLICE_STEPS (4u << 20)
 
 /* ---- inert entries ---- */
 
@@ -41,6 +43,7 @@ let_go (struct weir_repo *self, struct weir_repo_db *db, enum weir_status why)
 {
     db->deferred = why;
     db->deferred_position = 0;
+    db->behind.is_behind = false;
     self->docs_bytes -= db->doc_bytes;
     db->doc_bytes = 0;
     weir_buf_clear (&db->open_inert);
@@ -55,7 +58,7 @@ weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
     struct weir_id parents[WEIR_ENTRY_DEPS_MAX + 1];
     struct weir_doc_entry e = *entry;
     bool deferred = false;
-    if (db->doc == NULL) {
+    if (db->doc == NULL || db->behind.is_behind) {
         return;
     }
     const struct weir_run *head = &db->builder.head;
@@ -73,11 +76,11 @@ weir_repo_doc_commit (struct weir_repo *self, struct weir_repo_db *db,
     count_since (db, 1, payload.len);
 }
 
-/* Applies the entries of a data run, passes those of others; those that do nothing are marked
- * when `mark`. Not WEIR_OK: the rest could not be applied. */
+/* Applies the entries of a data run, passes those of others, from entry *done on; those that do
+ * nothing are marked when `mark`. WEIR_DEFERRED: entry *done could not be applied (db->why). */
 static enum weir_status
 apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc,
-           const struct weir_run *run, uint64_t lamport, uint32_t branch, bool mark)
+           const struct weir_run *run, uint64_t lamport, uint32_t branch, bool mark, uint32_t *done)
 {
     struct weir_id parents[WEIR_ENTRY_DEPS_MAX + 1];
     struct weir_doc_entry entry = {
@@ -89,13 +92,16 @@ apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc
         entry.n_parents = weir_repo_entry_parents (run, i, &entry.id, parents);
         entry.id = run->entries[i].id;
         entry.ops = run->entries[i].ops;
-        if (run->kind == WEIR_ENTRY_DATA) {
+        if (i < *done) {
+            status = WEIR_OK; /* it was applied before */
+        } else if (run->kind == WEIR_ENTRY_DATA) {
             status = weir_doc_apply (doc, &entry, run->entries[i].payload, &deferred);
         } else {
             weir_doc_pass (doc, &entry);
         }
         if (deferred) {
             db->why = status;
+            *done = i;
             return WEIR_DEFERRED;
         }
         if (status != WEIR_OK && mark) {
@@ -118,25 +124,52 @@ weir_repo_doc_sealed (struct weir_repo *self, struct weir_repo_db *db, const str
                               weir_status_from_number (weir_read_u8 (&r)));
     }
     weir_buf_clear (&db->open_inert);
-    if (db->doc != NULL) {
+    if (db->doc != NULL && !db->behind.is_behind) {
+        uint32_t done = 0;
         if (run->kind != WEIR_ENTRY_DATA) {
-            (void) apply_run (self, db, db->doc, run, place->lamport, branch, false);
+            (void) apply_run (self, db, db->doc, run, place->lamport, branch, false, &done);
         }
         db->inert_position = db->position;
     }
+}
+
+/* The budget is used up at entry `done` of the row just stored: the rest is done in slices, and
+ * until then the document is nobody's to see. */
+static void
+fall_behind (struct weir_repo *self, struct weir_repo_db *db, uint32_t done)
+{
+    uint64_t row = db->position;
+    uint64_t applied = 0;
+    if (db->open) {
+        weir_repo_seal (self, db); /* what it holds is in the document already */
+        applied = db->position;
+    }
+    db->behind = (struct weir_repo_behind){
+        .is_behind = true, .after = row - 1, .done = done, .applied = applied
+    };
+    db->deferred = WEIR_BUSY;
 }
 
 void
 weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
                    const struct weir_repo_place *place, uint32_t branch)
 {
-    if (db->doc == NULL) {
+    uint64_t budget = SLICE_STEPS;
+    uint32_t done = 0;
+    if (db->doc == NULL || db->behind.is_behind) {
         return;
     }
     db->history.upto = UINT64_MAX; /* our own open run may be sealed behind this row */
     db->history.without = db->position;
-    enum weir_status status = apply_run (self, db, db->doc, run, place->lamport, branch, true);
+    weir_doc_set_budget (db->doc, &budget);
+    enum weir_status status =
+        apply_run (self, db, db->doc, run, place->lamport, branch, true, &done);
+    weir_doc_set_budget (db->doc, NULL);
     db->history.without = 0;
+    if (status != WEIR_OK && db->why == WEIR_BUSY) {
+        fall_behind (self, db, done);
+        return;
+    }
     if (status != WEIR_OK) {
         let_go (self, db, db->why);
         return;
@@ -149,9 +182,11 @@ weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct
 
 /* ---- loading ---- */
 
+/* `behind->done` entries of the row are applied already; with WEIR_DEFERRED it says how many are
+ * then. */
 static enum weir_status
 replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc,
-            uint64_t position, bool mark, struct weir_buf *buf)
+            uint64_t position, bool mark, struct weir_repo_behind *behind, struct weir_buf *buf)
 {
     struct weir_repo_log_place place;
     enum weir_status status = weir_repo_log_read (self, position, &place);
@@ -167,21 +202,26 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
     if (status == WEIR_OK) {
         db->history.upto = position - 1;
         status = apply_run (self, db, doc, &run, record.lamport, place.branch,
-                            mark && position > db->inert_position);
+                            mark && position > db->inert_position, &behind->done);
+    }
+    if (status == WEIR_OK) {
+        behind->after = position;
+        behind->done = 0;
+    }
+    if (status == WEIR_OK && mark && run.kind == WEIR_ENTRY_DATA) {
+        count_since (db, run.count, run.bytes.len);
     }
     return status;
 }
 
-enum weir_status
-weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t after, bool mark,
-                      struct weir_doc *doc)
+/* The rows behind behind->after, as far as the document's budget goes; WEIR_DEFERRED: not all. */
+static enum weir_status
+replay (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc, bool mark,
+        struct weir_repo_behind *behind)
 {
     weir_repo_settle (self);
-    weir_repo_history_init (&db->history, self, db);
-    weir_doc_set_history (doc, &db->history.port);
-    weir_doc_cool (doc); /* the log is here: what concurrency needs can be read again */
     struct weir_repo_key from =
-        weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, after + 1);
+        weir_repo_key_db_u64 (WEIR_REPO_TABLE_ARRIVAL, db->number, behind->after + 1);
     struct weir_repo_key all = weir_repo_key_db (WEIR_REPO_TABLE_ARRIVAL, db->number);
     struct weir_repo_key to = weir_repo_key_after (&all);
     struct weir_kv_iter *iter =
@@ -190,9 +230,12 @@ weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t 
     struct weir_bytes key;
     struct weir_bytes value;
     enum weir_status status = WEIR_OK;
+    db->history.also = behind->applied;
     while (status == WEIR_OK && weir_kv_iter_next (iter, &key, &value)) {
         uint64_t position = weir_load_u64 (key.data + key.len - 8);
-        status = replay_row (self, db, doc, position, mark, &buf);
+        if (position != behind->applied) {
+            status = replay_row (self, db, doc, position, mark, behind, &buf);
+        }
     }
     if (status == WEIR_OK) {
         status = weir_kv_iter_status (iter);
@@ -202,8 +245,44 @@ weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t 
         weir_repo_db_mark (self, db);
     }
     db->history.upto = UINT64_MAX;
+    db->history.also = 0;
     weir_kv_iter_destroy (&iter);
     weir_buf_fini (&buf);
+    return status;
+}
+
+static void
+begin_replay (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc)
+{
+    weir_repo_history_init (&db->history, self, db);
+    weir_doc_set_history (doc, &db->history.port);
+    weir_doc_cool (doc); /* the log is here: what concurrency needs can be read again */
+}
+
+enum weir_status
+weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t after, bool mark,
+                      struct weir_doc *doc)
+{
+    struct weir_repo_behind behind = { .after = after };
+    begin_replay (self, db, doc);
+    return replay (self, db, doc, mark, &behind);
+}
+
+/* One slice. WEIR_DEFERRED: there is more to do, or there is no document any more. */
+static enum weir_status
+catch_up (struct weir_repo *self, struct weir_repo_db *db)
+{
+    uint64_t budget = SLICE_STEPS;
+    weir_doc_set_budget (db->doc, &budget);
+    enum weir_status status = replay (self, db, db->doc, true, &db->behind);
+    weir_doc_set_budget (db->doc, NULL);
+    if (status == WEIR_OK) {
+        db->behind.is_behind = false;
+        db->deferred = WEIR_OK;
+    } else if (status != WEIR_DEFERRED || db->why != WEIR_BUSY) {
+        let_go (self, db, status == WEIR_DEFERRED ? db->why : status);
+        db->deferred_position = db->position;
+    }
     return status;
 }
 
@@ -247,24 +326,24 @@ load (struct weir_repo *self, struct weir_repo_db *db)
         after = 0;
         status = WEIR_OK;
     }
-    if (status == WEIR_OK) {
-        status = weir_repo_doc_replay (self, db, after, true, doc);
-    }
     if (status != WEIR_OK) {
-        weir_doc_destroy (&doc);
-        if (status == WEIR_DEFERRED) {
-            db->deferred = db->why;
-            db->deferred_position = db->position;
-        }
         return status;
     }
-    db->deferred = WEIR_OK;
+    begin_replay (self, db, doc);
     db->doc = doc;
     db->doc_bytes = weir_doc_memory_bytes (doc);
     self->docs_bytes += db->doc_bytes;
     db->since_entries = 0;
     db->since_bytes = 0;
-    return WEIR_OK;
+    db->behind = (struct weir_repo_behind){ .is_behind = true, .after = after };
+    db->deferred = WEIR_BUSY;
+    status = catch_up (self, db);
+    if (db->doc != NULL) {
+        self->docs_bytes -= db->doc_bytes;
+        db->doc_bytes = weir_doc_memory_bytes (doc);
+        self->docs_bytes += db->doc_bytes;
+    }
+    return status;
 }
 
 /* ---- saving and letting go ---- */
@@ -320,6 +399,7 @@ weir_repo_doc_drop (struct weir_repo *self, struct weir_repo_db *db)
     weir_repo_settle (self); /* what is open was applied here and not by a replay */
     self->docs_bytes -= db->doc_bytes;
     db->doc_bytes = 0;
+    db->behind.is_behind = false;
     weir_doc_destroy (&db->doc);
 }
 
@@ -328,7 +408,7 @@ weir_repo_doc_drop (struct weir_repo *self, struct weir_repo_db *db)
 static void
 evict (struct weir_repo *self, struct weir_repo_db *keep)
 {
-    if (self->docs_bytes > self->documents_bytes_max && keep->doc != NULL
+    if (self->docs_bytes > self->documents_bytes_max && keep->doc != NULL && !keep->behind.is_behind
         && weir_doc_is_warm (keep->doc)) {
         weir_doc_cool (keep->doc);
         measure (self, keep);
@@ -345,7 +425,7 @@ evict (struct weir_repo *self, struct weir_repo_db *keep)
         if (oldest == NULL) {
             return;
         }
-        if (oldest->since_entries >= SNAPSHOT_ENTRIES_MIN) {
+        if (oldest->since_entries >= SNAPSHOT_ENTRIES_MIN && !oldest->behind.is_behind) {
             save (self, oldest);
         }
         weir_repo_doc_drop (self, oldest);
@@ -368,6 +448,8 @@ weir_repo_document (struct weir_repo *self, const struct weir_id *id, struct wei
         if (status == WEIR_OK) {
             evict (self, db);
         }
+    } else if (status == WEIR_OK && db->behind.is_behind) {
+        status = catch_up (self, db);
     }
     if (status == WEIR_DEFERRED) {
         return weir_error_set (e, status, NULL, "the document of %s is behind its log: %s",
@@ -387,6 +469,10 @@ weir_repo_docs_work (struct weir_repo *self)
 {
     for (size_t i = 0; i < self->n_dbs; i++) {
         struct weir_repo_db *db = self->dbs[i];
+        if (db->doc != NULL && db->behind.is_behind) {
+            (void) catch_up (self, db);
+            return true;
+        }
         if (db->doc != NULL && db->since_entries >= SNAPSHOT_ENTRIES_MIN
             && db->since_bytes >= SNAPSHOT_BYTES_MIN && db->since_bytes >= db->snapshot_bytes / 2) {
             measure (self, db);

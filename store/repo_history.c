@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What showing an older version may walk, in one go. */
+#define VIEW_STEPS_MAX (256u << 20)
+
 uint32_t
 weir_repo_entry_parents (const struct weir_run *run, uint32_t i, const struct weir_id *before,
                          struct weir_id *parents)
@@ -93,7 +96,7 @@ read_all (struct weir_repo *self, struct weir_repo_db *db, const struct weir_rep
     bool more = true;
     while (status == WEIR_OK && more && weir_kv_iter_next (iter, &key, &value)) {
         uint64_t position = weir_load_u64 (key.data + key.len - 8);
-        if (position > which->upto || position == which->without) {
+        if ((position > which->upto && position != which->also) || position == which->without) {
             continue;
         }
         status = read_row (self, db, position, &buf, fn, fn_context, &more);
@@ -211,6 +214,7 @@ weir_repo_document_at (struct weir_repo *self, const struct weir_id *id,
     struct graph_reader graph = { .status = WEIR_OK };
     struct doc_reader reader = { .status = WEIR_OK };
     bool *wanted = NULL;
+    uint64_t budget = VIEW_STEPS_MAX;
     enum weir_status status = weir_repo_db_get (self, id, &db);
     if (status == WEIR_OK && db->state != WEIR_REPO_DB_LIVE) {
         status = WEIR_NOT_FOUND;
@@ -234,15 +238,18 @@ weir_repo_document_at (struct weir_repo *self, const struct weir_id *id,
         goto done;
     }
     reader.doc = weir_doc_new ();
+    weir_doc_set_budget (reader.doc, &budget);
     reader.wanted = wanted;
     status = read_all (self, db, &all, doc_take, &reader);
     status = status == WEIR_OK ? reader.status : status;
     if (status != WEIR_OK) {
-        (void) weir_error_set (e, status, NULL, "the log of %s cannot be read",
+        status = status == WEIR_BUSY ? WEIR_LIMIT : status;
+        (void) weir_error_set (e, status, NULL, "the log of %s cannot be replayed",
                                weir_id_text (id).s);
         weir_doc_destroy (&reader.doc);
         goto done;
     }
+    weir_doc_set_budget (reader.doc, NULL);
     *doc = reader.doc;
 done:
     weir_graph_destroy (&graph.graph);

@@ -58,6 +58,15 @@ struct weir_repo_history {
     struct weir_repo_db *db;
     uint64_t upto;
     uint64_t without; /* 0: none */
+    uint64_t also;    /* a row behind `upto` that is applied; 0: none */
+};
+
+/* How far a document is that catches up with its log. */
+struct weir_repo_behind {
+    bool is_behind;
+    uint64_t after;   /* rows up to here are applied */
+    uint32_t done;    /* and so many entries of the next */
+    uint64_t applied; /* a later row that is applied, too; 0: none */
 };
 
 struct weir_repo_pending;
@@ -121,6 +130,7 @@ struct weir_repo_db {
     uint32_t snapshot_generation;
     uint64_t since_entries; /* applied behind the snapshot */
     uint64_t since_bytes;
+    struct weir_repo_behind behind;
     enum weir_status deferred;  /* not WEIR_OK: why the document could not be brought up */
     uint64_t deferred_position; /* .. when the log ended here */
     enum weir_status why;       /* the last entry that was put off, by whatever replay */
