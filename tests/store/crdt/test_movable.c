@@ -337,6 +337,21 @@ test_hostile_ops (void **state)
     types_sync (&x, &y);
     assert_docs_equal (x.doc, y.doc);
     types_assert_strict (x.doc);
+    types_end (&x);
+    types_end (&y);
+    types_world_end (&world);
+}
+
+/* What no verb would write makes its entry inert. */
+static void
+test_inert_ops (void **state)
+{
+    (void) state;
+    struct types_world world;
+    struct types_replica x;
+    struct types_replica y;
+    begin (&world, &x, &y);
+    struct weir_value seven = number (7);
     struct weir_value deleted = { .type = WEIR_VALUE_DELETED };
     struct weir_value named = { .type = WEIR_VALUE_CONTAINER, .container = WEIR_CONTAINER_MAP };
     struct weir_value later = { .type = WEIR_VALUE_UNIQUE, .container = 60 };
@@ -523,6 +538,7 @@ main (void)
         cmocka_unit_test (test_cold_and_warm),
         cmocka_unit_test (test_children),
         cmocka_unit_test (test_hostile_ops),
+        cmocka_unit_test (test_inert_ops),
         cmocka_unit_test (test_notices),
         cmocka_unit_test (test_shown_to_people),
         cmocka_unit_test (test_ops_that_join),
