@@ -78,8 +78,7 @@ source_open (const struct weir_replica *self, struct source *source, struct weir
     }
     source->database = weir_export_info (source->reader)->database;
     const struct weir_id *database = &source->database;
-    if (!weir_id_is_zero (&self->log.database)
-        && !weir_id_equal (&self->log.database, database)) {
+    if (!weir_id_is_zero (&self->log.database) && !weir_id_equal (&self->log.database, database)) {
         status = weir_error_set (e, WEIR_WRONG_DATABASE, NULL, "the export is of database %s",
                                  weir_id_text (database).s);
     }
@@ -124,8 +123,7 @@ result_success (const struct weir_replica *self, uint32_t first, struct weir_imp
 static uint64_t
 waiting_counter (const struct weir_replica *self, const struct weir_run *run)
 {
-    uint32_t prev = run->seq == 0 ? WEIR_GRAPH_NONE
-                                  : weir_graph_find (self->log.graph, &run->prev);
+    uint32_t prev = run->seq == 0 ? WEIR_GRAPH_NONE : weir_graph_find (self->log.graph, &run->prev);
     return prev == WEIR_GRAPH_NONE
                ? 0
                : self->log.rows[prev].counter + weir_graph_node (self->log.graph, prev)->ops;
@@ -297,8 +295,8 @@ is_blank (const struct weir_replica *self)
 }
 
 enum weir_status
-weir_replica_import (struct weir_replica *self, struct weir_bytes blob,
-                     struct weir_import *result, struct weir_error *e)
+weir_replica_import (struct weir_replica *self, struct weir_bytes blob, struct weir_import *result,
+                     struct weir_error *e)
 {
     struct weir_import got = { 0 };
     struct source *source = NULL;
@@ -374,8 +372,8 @@ batch_open (struct weir_replica *self, struct source *sources, const struct weir
 }
 
 enum weir_status
-weir_replica_import_batch (struct weir_replica *self, const struct weir_bytes *blobs,
-                           size_t count, struct weir_import *result, struct weir_error *e)
+weir_replica_import_batch (struct weir_replica *self, const struct weir_bytes *blobs, size_t count,
+                           struct weir_import *result, struct weir_error *e)
 {
     struct weir_import got = { 0 };
     struct weir_import later = { 0 };

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define SLOTS_MIN 64u
+#define OPS_BELIEVED 65536u
 
 void
 weir_plan_init (struct weir_plan *plan, struct weir_replica *replica)
@@ -182,8 +183,7 @@ find_skip (const struct weir_plan *plan, const struct weir_run *run)
 {
     struct spot spot;
     uint32_t i = run->count;
-    if (plan->replica->root == NULL
-        && (i == 1 || !find (plan, &run->entries[0].id, &spot))) {
+    if (plan->replica->root == NULL && (i == 1 || !find (plan, &run->entries[0].id, &spot))) {
         return 0; /* that the last is not here is known by now */
     }
     while (i > 0 && !find (plan, &run->entries[i - 1].id, &spot)) {
@@ -194,8 +194,8 @@ find_skip (const struct weir_plan *plan, const struct weir_run *run)
 
 /* Why a parent is not here. */
 static enum link
-parent_missing (const struct weir_plan *plan, struct weir_plan_run *item,
-                const struct weir_id *id, bool is_prev)
+parent_missing (const struct weir_plan *plan, struct weir_plan_run *item, const struct weir_id *id,
+                bool is_prev)
 {
     const struct weir_replica_root *root = plan->replica->root;
     if (root != NULL
@@ -453,22 +453,43 @@ weir_plan_verify (struct weir_plan *plan, bool vouching, struct weir_error *e)
 
 /* ---- doing it ---- */
 
+/* Entries that promise much and hold nothing are inert: they number nothing. */
+static uint64_t
+entry_ops (const struct weir_run_entry *entry)
+{
+    struct weir_bytes message;
+    uint32_t ops = 0;
+    if (entry->ops <= OPS_BELIEVED
+        || (weir_doc_payload_info (entry->payload, &message, &ops) == WEIR_OK
+            && ops == entry->ops)) {
+        return entry->ops;
+    }
+    return 0;
+}
+
 enum weir_status
 weir_plan_check (const struct weir_plan *plan, struct weir_error *e)
 {
     const struct weir_log *log = &plan->replica->log;
     size_t count = log->n_waiting;
     size_t bytes = log->waiting_bytes;
+    uint64_t ops = log->ops;
     for (size_t i = 0; i < plan->n_items; i++) {
         const struct weir_plan_run *item = plan->items[i];
         if (!item->is_known && !item->is_linked && item->was == NULL) {
             count++;
             bytes += item->run->bytes.len;
         }
+        for (uint32_t k = item->skip; item->is_linked && k < item->run->count; k++) {
+            ops += entry_ops (&item->run->entries[k]);
+        }
     }
     if (count > WEIR_PENDING_RUNS_MAX || bytes > WEIR_PENDING_BYTES_MAX) {
         return weir_error_set (e, WEIR_LIMIT, "import what they stand on first",
                                "too many runs would wait for others");
+    }
+    if (ops > WEIR_LOG_OPS_MAX) {
+        return weir_error_set (e, WEIR_LIMIT, NULL, "the document would hold too many ops");
     }
     return WEIR_OK;
 }

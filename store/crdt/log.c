@@ -65,8 +65,8 @@ keep (struct weir_log *log, struct weir_bytes bytes)
             weir_grow (&log->segments, &log->segments_cap, log->n_segments + 1,
                        sizeof *log->segments);
         }
-        size_t want = log->segment_bytes < SEGMENT_BYTES_MIN ? SEGMENT_BYTES_MIN
-                                                             : log->segment_bytes / 4;
+        size_t want =
+            log->segment_bytes < SEGMENT_BYTES_MIN ? SEGMENT_BYTES_MIN : log->segment_bytes / 4;
         want = want > SEGMENT_BYTES_MAX ? SEGMENT_BYTES_MAX : want;
         last = &log->segments[log->n_segments++];
         *last = (struct weir_buf){ 0 };
@@ -107,14 +107,15 @@ rows_reserve (struct weir_log *log, size_t more)
 }
 
 static uint32_t
-add_entry (struct weir_log *log, const struct weir_graph_node *node,
-           const struct weir_id *parents, size_t n_parents, struct weir_log_row *row)
+add_entry (struct weir_log *log, const struct weir_graph_node *node, const struct weir_id *parents,
+           size_t n_parents, struct weir_log_row *row)
 {
     uint32_t number = 0;
     enum weir_status status = weir_graph_add (log->graph, node, parents, n_parents, &number);
     weir_assert (status == WEIR_OK);
     row_place (log, number, row);
     log->rows[number] = *row;
+    log->ops += row->run == WEIR_LOG_NONE ? 0 : node->ops;
     return number;
 }
 
@@ -265,8 +266,8 @@ weir_log_open_run (struct weir_log *log, const struct weir_identity *identity, u
         const struct weir_log_run *run = &log->runs[log->open_run];
         /* Its entries have consecutive numbers, so nothing may have come between. */
         if (run->kind == kind && n_deps == 0 && prev != WEIR_LOG_NONE
-            && weir_chain_compare (&run->chain, chain) == 0
-            && prev == run->first + run->count - 1 && prev + 1 == weir_graph_count (log->graph)
+            && weir_chain_compare (&run->chain, chain) == 0 && prev == run->first + run->count - 1
+            && prev + 1 == weir_graph_count (log->graph)
             && weir_run_has_room (&log->builder, payload_bytes)) {
             return;
         }
@@ -282,8 +283,7 @@ weir_log_open_run (struct weir_log *log, const struct weir_identity *identity, u
         run->seq = node->seq + 1;
         run->prev = node->id;
     }
-    weir_run_begin (&log->builder, &log->database, kind, chain, run->seq, &run->prev, deps,
-                    n_deps);
+    weir_run_begin (&log->builder, &log->database, kind, chain, run->seq, &run->prev, deps, n_deps);
     run->deps_at = keep_deps (log, log->builder.head.deps, log->builder.head.n_deps);
     run->n_deps = log->builder.head.n_deps;
 }
@@ -333,8 +333,8 @@ weir_log_payload (const struct weir_log *log, uint32_t number)
     if (row->run == WEIR_LOG_NONE) {
         return weir_bytes (NULL, 0);
     }
-    const uint8_t *base = row->run == log->open_run ? log->builder.records.data
-                                                    : log->runs[row->run].bytes.data;
+    const uint8_t *base =
+        row->run == log->open_run ? log->builder.records.data : log->runs[row->run].bytes.data;
     return weir_bytes (base + row->at, row->len);
 }
 
@@ -381,7 +381,7 @@ weir_log_is_passed (const struct weir_log_row *row)
 }
 
 enum weir_status
-weir_log_apply (const struct weir_log *log, uint32_t number, struct weir_doc *doc)
+weir_log_apply (const struct weir_log *log, uint32_t number, struct weir_doc *doc, bool *deferred)
 {
     struct weir_id parents[WEIR_ENTRY_DEPS_MAX + 1];
     struct weir_doc_entry entry = weir_log_entry (log, number, parents);
@@ -389,7 +389,7 @@ weir_log_apply (const struct weir_log *log, uint32_t number, struct weir_doc *do
         weir_doc_pass (doc, &entry);
         return WEIR_OK;
     }
-    return weir_doc_apply (doc, &entry, weir_log_payload (log, number), NULL);
+    return weir_doc_apply (doc, &entry, weir_log_payload (log, number), deferred);
 }
 
 /* ---- what exports want ---- */
@@ -515,8 +515,7 @@ weir_log_check_vouched (struct weir_log *log)
         run->is_vouched = false;
         memcpy (signature.b, run->bytes.data + run->bytes.len - WEIR_SIGNATURE_BYTES,
                 WEIR_SIGNATURE_BYTES);
-        if (weir_verify (&run->chain.author, WEIR_SIGN_ENTRY, weir_id_bytes (&run->tip),
-                         &signature)
+        if (weir_verify (&run->chain.author, WEIR_SIGN_ENTRY, weir_id_bytes (&run->tip), &signature)
             != WEIR_OK) {
             join_behind (log, run);
         }

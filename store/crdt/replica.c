@@ -256,12 +256,27 @@ void
 weir_replica_apply (struct weir_replica *self, uint32_t number)
 {
     struct weir_log_row *row = &self->log.rows[number];
-    enum weir_status status = weir_log_apply (&self->log, number, self->doc);
+    bool deferred = false;
+    if (self->is_astray) {
+        return;
+    }
+    enum weir_status status = weir_log_apply (&self->log, number, self->doc, &deferred);
+    if (deferred && !self->is_replaying) {
+        self->is_astray = true;
+        return;
+    }
     row->is_applied = true;
     if (status != WEIR_OK) {
-        row->inert = (uint8_t) status;
-        self->inert++;
+        weir_replica_set_inert (self, number, status);
     }
+}
+
+void
+weir_replica_set_inert (struct weir_replica *self, uint32_t number, enum weir_status status)
+{
+    self->log.rows[number].inert = (uint8_t) status;
+    self->log.ops -= weir_graph_node (self->log.graph, number)->ops;
+    self->inert++;
 }
 
 /* ---- writing ---- */
@@ -343,7 +358,7 @@ merge_heads (struct weir_replica *self)
                            self->tip, deps, WEIR_ENTRY_DEPS_MAX, 0);
         uint32_t number = weir_log_append (&self->log, 0, 0, weir_bytes (NULL, 0));
         weir_log_close_run (&self->log, self->options.identity);
-        weir_ignore (weir_log_apply (&self->log, number, weir_replica_shown (self)));
+        weir_ignore (weir_log_apply (&self->log, number, weir_replica_shown (self), NULL));
         entry_written (self, number);
     }
 }
@@ -362,15 +377,14 @@ commit_change (struct weir_replica *self, struct weir_bytes message, uint64_t cl
         return WEIR_OK;
     }
     weir_buf_clear (&self->scratch);
-    enum weir_status status =
-        weir_change_payload (self->change, message, &self->scratch, &ops, e);
+    enum weir_status status = weir_change_payload (self->change, message, &self->scratch, &ops, e);
     if (status != WEIR_OK) {
         return status;
     }
     size_t n_deps = deps_find (self, deps, WEIR_ENTRY_DEPS_MAX);
     weir_assert (n_deps <= WEIR_ENTRY_DEPS_MAX);
-    weir_log_open_run (log, self->options.identity, WEIR_ENTRY_DATA, &self->chain, self->tip,
-                       deps, n_deps, self->scratch.len);
+    weir_log_open_run (log, self->options.identity, WEIR_ENTRY_DATA, &self->chain, self->tip, deps,
+                       n_deps, self->scratch.len);
     uint32_t number = weir_log_append (log, ops, clock_ms, weir_buf_bytes (&self->scratch));
     struct weir_doc_entry sealed = weir_log_entry (log, number, parents);
     weir_change_seal (self->change, &sealed);
@@ -444,8 +458,7 @@ weir_replica_adopt (struct weir_replica *self, struct weir_edit *edit, struct we
     struct weir_buf payload = { 0 };
     struct weir_change *change = NULL;
     uint32_t ops = 0;
-    enum weir_status status =
-        weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &ops, e);
+    enum weir_status status = weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &ops, e);
     if (status == WEIR_OK) {
         status = weir_replica_change (self, &change, e);
     }

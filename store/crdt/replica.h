@@ -25,8 +25,8 @@ struct weir_replica_options {
     uint64_t lane;                        /* random; each replica and fork its own */
     /* The run that founds the database (weir_replica_genesis); empty: it comes by import. */
     struct weir_bytes genesis;
-    bool trusts_signatures;           /* do not verify: for measuring, and for one's own files */
-    bool keeps_detached_edits;        /* edits while detached are allowed (each checkout then needs
+    bool trusts_signatures;    /* do not verify: for measuring, and for one's own files */
+    bool keeps_detached_edits; /* edits while detached are allowed (each checkout then needs
                                          a lane: `next_lane`) */
     uint64_t (*next_lane) (void *context); /* random; for fork and detached edits */
     void *context;
@@ -57,8 +57,8 @@ const struct weir_doc *weir_replica_doc (const struct weir_replica *self);
 /* The open change, opened when there is none: edit by change.h. WEIR_DETACHED, WEIR_READ_ONLY
  * (no identity), WEIR_PENDING (no genesis yet). Full ones are committed by themselves by the next
  * call. */
-WEIR_MUST enum weir_status weir_replica_change (struct weir_replica *self,
-                                                struct weir_change **out, struct weir_error *e);
+WEIR_MUST enum weir_status weir_replica_change (struct weir_replica *self, struct weir_change **out,
+                                                struct weir_error *e);
 /* The same by paths: edit is weir_edit_new (weir_replica_doc (self)), edited. */
 WEIR_MUST enum weir_status weir_replica_adopt (struct weir_replica *self, struct weir_edit *edit,
                                                struct weir_error *e);
@@ -146,10 +146,10 @@ WEIR_MUST enum weir_status weir_replica_changes (struct weir_replica *self, uint
 /* ---- export and import (export.h has the bytes) ---- */
 
 enum weir_export_mode {
-    WEIR_EXPORT_SNAPSHOT = 1,  /* all history and the state */
-    WEIR_EXPORT_UPDATE = 2,    /* the entries that `from` lacks */
-    WEIR_EXPORT_SPANS = 3,     /* those spans, widened to whole runs */
-    WEIR_EXPORT_SHALLOW = 4    /* state at `root`, history after it, the exporter's signature */
+    WEIR_EXPORT_SNAPSHOT = 1, /* all history and the state */
+    WEIR_EXPORT_UPDATE = 2,   /* the entries that `from` lacks */
+    WEIR_EXPORT_SPANS = 3,    /* those spans, widened to whole runs */
+    WEIR_EXPORT_SHALLOW = 4   /* state at `root`, history after it, the exporter's signature */
 };
 struct weir_op_span {
     struct weir_chain chain;
@@ -162,7 +162,7 @@ struct weir_export {
     const struct weir_op_span *spans;
     size_t n_spans;
     const struct weir_heads *root; /* shallow */
-    bool fast; /* packs at less cost, for what is sent at once and not kept */
+    bool fast;                     /* packs at less cost, for what is sent at once and not kept */
 };
 /* Appends. Pending entries are exported with an update or snapshot, too (Loro loses them). */
 WEIR_MUST enum weir_status weir_replica_export (struct weir_replica *self,
@@ -174,7 +174,7 @@ struct weir_import {
     size_t n_success;
     struct weir_op_span *pending; /* what still waits, all of it */
     size_t n_pending;
-    uint64_t inert; /* entries among the new ones without effect */
+    uint64_t inert;             /* entries among the new ones without effect */
     struct weir_id root_signer; /* shallow: whose word was taken; else zero */
 };
 void weir_import_fini (struct weir_import *self);
@@ -196,11 +196,11 @@ struct weir_export_info {
     struct weir_id database;
     uint64_t entries;
     uint64_t ops;
-    struct weir_op_vector asked; /* update: from; spans: their starts .. */
+    struct weir_op_vector asked;    /* update: from; spans: their starts .. */
     struct weir_op_vector asked_to; /* .. spans: to their ends */
-    struct weir_op_vector start; /* what is inside: from here .. */
-    struct weir_op_vector end;   /* .. to here */
-    struct weir_heads root;      /* shallow */
+    struct weir_op_vector start;    /* what is inside: from here .. */
+    struct weir_op_vector end;      /* .. to here */
+    struct weir_heads root;         /* shallow */
     uint64_t clock_ms_min;
     uint64_t clock_ms_max;
 };

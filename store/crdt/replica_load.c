@@ -22,8 +22,8 @@ is_line (const struct weir_log *log, uint32_t first)
     return true;
 }
 
-void
-weir_replica_apply_from (struct weir_replica *self, uint32_t first)
+static void
+apply_all (struct weir_replica *self, uint32_t first)
 {
     const struct weir_log *log = &self->log;
     uint32_t n = weir_graph_count (log->graph);
@@ -46,6 +46,16 @@ weir_replica_apply_from (struct weir_replica *self, uint32_t first)
     weir_numbers_fini (&order);
 }
 
+void
+weir_replica_apply_from (struct weir_replica *self, uint32_t first)
+{
+    apply_all (self, first);
+    if (self->is_astray) {
+        self->is_astray = false;
+        weir_ignore (weir_replica_show_all (self, NULL));
+    }
+}
+
 enum weir_status
 weir_replica_show_all (struct weir_replica *self, struct weir_error *e)
 {
@@ -56,18 +66,24 @@ weir_replica_show_all (struct weir_replica *self, struct weir_error *e)
         doc = weir_doc_new ();
     } else {
         if (weir_doc_load (&doc, weir_buf_bytes (&self->root->state)) != WEIR_OK) {
-            return weir_error_set (e, WEIR_BAD_EXPORT, NULL,
-                                   "the state at the root does not load");
+            return weir_error_set (e, WEIR_BAD_EXPORT, NULL, "the state at the root does not load");
         }
         first = self->root->number + 1;
     }
     for (uint32_t i = 0; i < weir_graph_count (log->graph); i++) {
         log->rows[i].is_applied = i < first;
+        if (log->rows[i].inert != 0) {
+            log->rows[i].inert = 0;
+            log->ops += weir_graph_node (log->graph, i)->ops;
+        }
     }
+    self->inert = 0;
     weir_doc_destroy (&self->doc);
     self->doc = doc;
     weir_doc_set_history (doc, &self->history);
-    weir_replica_apply_from (self, first);
+    self->is_replaying = true;
+    apply_all (self, first);
+    self->is_replaying = false;
     return WEIR_OK;
 }
 
@@ -88,8 +104,8 @@ settings_copy (struct weir_replica_root *root, const struct weir_run *settings, 
         root->runs[i].bytes = weir_bytes (root->settings.data + at, settings[i].bytes.len);
         root->entries[i] = settings[i].entries[0];
         root->entries[i].payload.data =
-            root->runs[i].bytes.data + (settings[i].entries[0].payload.data
-                                        - settings[i].bytes.data);
+            root->runs[i].bytes.data
+            + (settings[i].entries[0].payload.data - settings[i].bytes.data);
         root->runs[i].entries = &root->entries[i];
         at += settings[i].bytes.len;
     }
@@ -102,8 +118,7 @@ weir_replica_root_take (struct weir_replica *self, const struct weir_export_root
     struct weir_replica_root *root = weir_alloc (sizeof *root);
     struct weir_id *tips = weir_alloc ((told->vector.count + 1) * sizeof *tips);
     const struct weir_op_vector *ops = &told->ops_vector;
-    struct weir_graph_node last = { .id = told->entry, .lamport = told->lamport,
-                                    .ops = told->ops };
+    struct weir_graph_node last = { .id = told->entry, .lamport = told->lamport, .ops = told->ops };
     size_t n = 0;
     root->told = *told;
     root->told.vector = (struct weir_vector){ 0 };
@@ -120,8 +135,9 @@ weir_replica_root_take (struct weir_replica *self, const struct weir_export_root
     settings_copy (root, settings, n_settings);
     for (size_t i = 0; i < told->vector.count; i++) {
         const struct weir_row *row = &told->vector.rows[i];
-        struct weir_graph_node node = { .id = row->tip, .chain = row->chain,
-                                        .seq = row->count - 1, .lamport = told->lamport };
+        struct weir_graph_node node = {
+            .id = row->tip, .chain = row->chain, .seq = row->count - 1, .lamport = told->lamport
+        };
         for (size_t o = 0; o < ops->count; o++) {
             if (weir_id_equal (&ops->rows[o].tip, &row->tip)) {
                 node.counter = ops->rows[o].ops;
@@ -155,9 +171,9 @@ inert_take (struct weir_replica *self, const struct weir_export_runs *runs)
             const struct weir_run *run = &runs->runs[r];
             size_t at = runs->inert[next].entry - entry;
             uint32_t number = weir_graph_find (self->log.graph, &run->entries[at].id);
-            if (number != WEIR_GRAPH_NONE && self->log.rows[number].inert == 0) {
-                self->log.rows[number].inert = runs->inert[next].status;
-                self->inert++;
+            if (number != WEIR_GRAPH_NONE && self->log.rows[number].inert == 0
+                && runs->inert[next].status != WEIR_OK) {
+                weir_replica_set_inert (self, number, runs->inert[next].status);
             }
         }
         entry += runs->runs[r].count;

@@ -14,20 +14,22 @@
 #include "store/crdt/replica.h"
 
 #define WEIR_LOG_NONE UINT32_MAX
+/* What all containers of a document together can number, less one entry. */
+#define WEIR_LOG_OPS_MAX ((UINT64_C (1) << 31) - 3 * (uint64_t) WEIR_ENTRY_OPS_MAX)
 
 /* One entry; its id, chain, seq, ops and parents are in the graph, under the same number. */
 struct weir_log_row {
     uint64_t counter; /* ops of its chain before it */
     uint64_t lamport;
     uint64_t clock_ms;
-    uint32_t run; /* WEIR_LOG_NONE: cut away, a shallow root or before: no bytes here */
+    uint32_t run;   /* WEIR_LOG_NONE: cut away, a shallow root or before: no bytes here */
     uint32_t index; /* in its run */
     uint32_t at;    /* where its payload begins in the run's bytes */
     uint32_t len;
     uint32_t prev;  /* number; WEIR_LOG_NONE: seq 0, or cut away */
     uint32_t depth; /* the longest way to it from a root, in entries: orders exports */
     uint8_t kind;
-    uint8_t inert;  /* a status; 0: not */
+    uint8_t inert;   /* a status; 0: not */
     bool is_applied; /* to the document */
 };
 
@@ -76,6 +78,7 @@ struct weir_log {
     size_t segments_cap;
     size_t segment_bytes;
     size_t vouched_from; /* no run before is vouched for */
+    uint64_t ops;        /* of all entries that are not inert */
 
     struct weir_run_builder builder; /* the open run, when open_run says so */
     uint32_t open_run;
@@ -105,16 +108,18 @@ struct weir_replica {
     bool knows_tip;          /* `tip` was looked for */
     uint32_t tip;            /* the last entry of it that was written here; WEIR_LOG_NONE */
     struct weir_log log;
-    struct weir_buf asleep; /* a snapshot whose history is not decoded yet; empty: awake */
+    struct weir_buf asleep;         /* a snapshot whose history is not decoded yet; empty: awake */
     struct weir_replica_root *root; /* NULL: not shallow */
     struct weir_doc *doc;
-    struct weir_doc *view; /* NULL: attached */
+    struct weir_doc *view;          /* NULL: attached */
     struct weir_numbers view_order; /* what was applied to the view, in order */
     struct weir_history history;
     struct weir_history view_history;
     struct weir_change *change; /* NULL: none is open */
     struct weir_buf scratch;
-    uint64_t inert; /* entries, ever */
+    uint64_t inert;    /* entries, ever */
+    bool is_astray;    /* the document could not go on: it is not what the log says */
+    bool is_replaying; /* it is made anew */
 
     const char *origin; /* of the next local event; NULL: "" */
     weir_replica_event_fn *subscriber;
@@ -161,8 +166,8 @@ bool weir_log_is_before_root (const struct weir_log *log, uint32_t number);
 struct weir_doc_entry weir_log_entry (const struct weir_log *log, uint32_t number,
                                       struct weir_id *parents);
 /* Applies or passes it, as its row says. */
-enum weir_status weir_log_apply (const struct weir_log *log, uint32_t number,
-                                 struct weir_doc *doc);
+enum weir_status weir_log_apply (const struct weir_log *log, uint32_t number, struct weir_doc *doc,
+                                 bool *deferred);
 /* Whether documents are told only that it is there. */
 bool weir_log_is_passed (const struct weir_log_row *row);
 /* Waiting runs: copies it. */
@@ -188,6 +193,7 @@ void weir_replica_root_destroy (struct weir_replica_root **root_p);
 struct weir_replica *weir_replica_make (const struct weir_replica_options *options);
 /* Applies a row to the document and notes what came of it. */
 void weir_replica_apply (struct weir_replica *self, uint32_t number);
+void weir_replica_set_inert (struct weir_replica *self, uint32_t number, enum weir_status status);
 /* Looks, once, for what was written in the lane before. What is found must be shown. */
 void weir_replica_find_tip (struct weir_replica *self);
 /* Commits go to a new lane, which nobody has used. */
@@ -201,7 +207,8 @@ void weir_replica_root_take (struct weir_replica *self, const struct weir_export
                              const struct weir_run *settings, size_t n_settings);
 /* Makes the document of all that is in the log, by replay. */
 WEIR_MUST enum weir_status weir_replica_show_all (struct weir_replica *self, struct weir_error *e);
-/* Replays everything from `first` on to the document, in an order that is cheap. */
+/* Applies everything from `first` on to the document, in an order that is cheap. A document that
+ * cannot go on, because a snapshot's state was not of its history, is made anew. */
 void weir_replica_apply_from (struct weir_replica *self, uint32_t first);
 
 /* Gives an entry to one who reads the history; what fn returns. */
@@ -210,6 +217,10 @@ bool weir_log_give (const struct weir_log *log, uint32_t number, weir_history_fn
 
 /* ---- replica_view.c ---- */
 
+/* A new document of what lies before everything in the log: empty, or at the shallow root.
+ * WEIR_BAD_EXPORT: that state does not load, or is another's. */
+WEIR_MUST enum weir_status weir_replica_base (struct weir_replica *self, struct weir_doc **out,
+                                              struct weir_error *e);
 /* A new document at a version, by replay, without a history port; the caller destroys it.
  * WEIR_NOT_FOUND, WEIR_STALE_ROOT. */
 WEIR_MUST enum weir_status weir_replica_view_at (struct weir_replica *self,
@@ -222,8 +233,7 @@ WEIR_MUST enum weir_status weir_replica_version (struct weir_replica *self,
 /* The same by numbers; `order` is what was applied. */
 WEIR_MUST enum weir_status weir_replica_view_of (struct weir_replica *self,
                                                  const struct weir_numbers *version,
-                                                 struct weir_doc **out,
-                                                 struct weir_numbers *order,
+                                                 struct weir_doc **out, struct weir_numbers *order,
                                                  struct weir_error *e);
 
 /* ---- version.c ---- */
@@ -232,10 +242,10 @@ WEIR_MUST enum weir_status weir_replica_view_of (struct weir_replica *self,
 WEIR_MUST enum weir_status weir_replica_numbers (struct weir_replica *self,
                                                  const struct weir_heads *heads,
                                                  struct weir_numbers *out, struct weir_error *e);
-void weir_replica_heads_of (const struct weir_replica *self, const uint32_t *version,
-                            size_t count, struct weir_heads *out);
-void weir_replica_vector_of (const struct weir_replica *self, const uint32_t *version,
-                             size_t count, struct weir_op_vector *out);
+void weir_replica_heads_of (const struct weir_replica *self, const uint32_t *version, size_t count,
+                            struct weir_heads *out);
+void weir_replica_vector_of (const struct weir_replica *self, const uint32_t *version, size_t count,
+                             struct weir_op_vector *out);
 /* What the owner of this vector has of the log: numbers, minimal. Rows whose tip is unknown here
  * say nothing; those that end inside an entry, that the entries before are there. */
 void weir_replica_known_of (const struct weir_replica *self, const struct weir_op_vector *vector,
@@ -248,17 +258,17 @@ void weir_op_spans_add (struct weir_op_span **spans, size_t *count, size_t *cap,
 /* What an import would do to the log, worked out before anything is done. */
 struct weir_plan_run {
     const struct weir_run *run;
-    struct weir_log_wait *was;  /* it waited before; NULL: it is new */
-    uint32_t source;            /* which blob brought it */
-    uint32_t skip;              /* its first entries that are here */
+    struct weir_log_wait *was; /* it waited before; NULL: it is new */
+    uint32_t source;           /* which blob brought it */
+    uint32_t skip;             /* its first entries that are here */
     bool is_linked;
-    bool is_known;              /* all of it is here, or waits already */
-    bool is_good;               /* its signature was verified, or need not be */
-    struct weir_id missing;     /* when it waits */
-    struct weir_plan_run *next; /* on the same missing id */
+    bool is_known;                  /* all of it is here, or waits already */
+    bool is_good;                   /* its signature was verified, or need not be */
+    struct weir_id missing;         /* when it waits */
+    struct weir_plan_run *next;     /* on the same missing id */
     struct weir_plan_run *follower; /* the run that goes on in its chain without deps */
     struct weir_plan_run *voucher;  /* whose signature stands for its own */
-    uint32_t number;            /* of the log's run, once it is added */
+    uint32_t number;                /* of the log's run, once it is added */
 };
 struct weir_plan {
     struct weir_replica *replica;
@@ -290,7 +300,8 @@ WEIR_MUST enum weir_status weir_plan_make (struct weir_plan *plan, struct weir_e
  * WEIR_BAD_SIGNATURE, bad_source. */
 WEIR_MUST enum weir_status weir_plan_verify (struct weir_plan *plan, bool vouching,
                                              struct weir_error *e);
-/* WEIR_LIMIT: more would wait than may. */
+/* WEIR_LIMIT: more would wait than may, or there would be more ops than a document can number:
+ * entries behind that could never be applied. */
 WEIR_MUST enum weir_status weir_plan_check (const struct weir_plan *plan, struct weir_error *e);
 /* Does it; gives the number of the first new entry. */
 uint32_t weir_plan_commit (struct weir_plan *plan);

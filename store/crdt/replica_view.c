@@ -9,17 +9,24 @@
 
 /* ---- documents at a version ---- */
 
-/* A new document that knows what lies before everything in the log. */
-static enum weir_status
-base_document (struct weir_replica *self, struct weir_doc **out, struct weir_error *e)
+enum weir_status
+weir_replica_base (struct weir_replica *self, struct weir_doc **out, struct weir_error *e)
 {
+    struct weir_doc *doc = NULL;
+    size_t n = 0;
     if (self->root == NULL) {
         *out = weir_doc_new ();
         return WEIR_OK;
     }
-    if (weir_doc_load (out, weir_buf_bytes (&self->root->state)) != WEIR_OK) {
+    if (weir_doc_load (&doc, weir_buf_bytes (&self->root->state)) != WEIR_OK) {
         return weir_error_set (e, WEIR_BAD_EXPORT, NULL, "the state at the root does not load");
     }
+    const struct weir_id *heads = weir_doc_heads (doc, &n);
+    if (n != 1 || !weir_id_equal (&heads[0], &self->root->told.entry)) {
+        weir_doc_destroy (&doc);
+        return weir_error_set (e, WEIR_BAD_EXPORT, NULL, "the state is not that of the root");
+    }
+    *out = doc;
     return WEIR_OK;
 }
 
@@ -45,7 +52,7 @@ weir_replica_view_of (struct weir_replica *self, const struct weir_numbers *vers
         status = weir_error_set (e, WEIR_STALE_ROOT, NULL, "the version lies before the root");
         goto done;
     }
-    status = base_document (self, &doc, e);
+    status = weir_replica_base (self, &doc, e);
     if (status != WEIR_OK) {
         goto done;
     }
@@ -54,7 +61,7 @@ weir_replica_view_of (struct weir_replica *self, const struct weir_numbers *vers
     for (size_t i = 0; i < order->count; i++) {
         /* The base's state has the cut ones already. */
         if (log->rows[order->items[i]].run != WEIR_LOG_NONE) {
-            weir_ignore (weir_log_apply (log, order->items[i], doc));
+            weir_ignore (weir_log_apply (log, order->items[i], doc, NULL));
         }
     }
     *out = doc;
@@ -228,10 +235,7 @@ fork_runs (const struct weir_replica *self, struct weir_replica *fork, const uin
         }
         free (numbers);
         entries[had->count - 1].id = had->tip;
-        uint32_t to = weir_log_add_run (&fork->log, &run, had->skip, take);
-        for (uint32_t i = 0; i < take - had->skip; i++) {
-            fork->log.rows[fork->log.runs[to].first + i].inert = from->rows[had->first + i].inert;
-        }
+        (void) weir_log_add_run (&fork->log, &run, had->skip, take);
     }
     free (entries);
 }

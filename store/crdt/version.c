@@ -237,11 +237,11 @@ row_find (const struct weir_log *log, struct ends *ends, const struct weir_op_ro
     uint32_t tip = weir_graph_find (log->graph, &row->tip);
     if (tip != WEIR_GRAPH_NONE) {
         uint32_t end = back_to (log, tip, row->ops);
-        bool good = end != WEIR_LOG_NONE
-                    && weir_chain_compare (&weir_graph_node (log->graph, tip)->chain,
-                                           &row->chain) == 0
-                    && (!exactly || log->rows[end].counter
-                                            + weir_graph_node (log->graph, end)->ops == row->ops);
+        bool good =
+            end != WEIR_LOG_NONE
+            && weir_chain_compare (&weir_graph_node (log->graph, tip)->chain, &row->chain) == 0
+            && (!exactly
+                || log->rows[end].counter + weir_graph_node (log->graph, end)->ops == row->ops);
         if (good) {
             weir_numbers_push (out, end);
         }
@@ -261,8 +261,8 @@ row_find (const struct weir_log *log, struct ends *ends, const struct weir_op_ro
         }
         uint32_t end = back_to (log, number, row->ops);
         if (end != WEIR_LOG_NONE
-            && (!exactly || log->rows[end].counter + weir_graph_node (log->graph, end)->ops
-                                == row->ops)) {
+            && (!exactly
+                || log->rows[end].counter + weir_graph_node (log->graph, end)->ops == row->ops)) {
             weir_numbers_push (out, end);
         }
     }
@@ -303,11 +303,11 @@ weir_replica_heads (struct weir_replica *self, const struct weir_op_vector *vect
         if (version.count == before) {
             struct weir_op_row any = *row;
             row_find (&self->log, &ends, &any, false, &version);
-            status = version.count == before
-                         ? weir_error_set (e, WEIR_NOT_FOUND, NULL,
-                                           "a chain of the vector is not here")
-                         : weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
-                                           "the vector ends inside an entry, or beyond the last");
+            status =
+                version.count == before
+                    ? weir_error_set (e, WEIR_NOT_FOUND, NULL, "a chain of the vector is not here")
+                    : weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
+                                      "the vector ends inside an entry, or beyond the last");
         }
     }
     if (status == WEIR_OK) {

@@ -300,9 +300,9 @@ static void
 commit (struct world *w, struct weir_replica *r)
 {
     struct weir_error e = { 0 };
-    must (weir_replica_commit (r, weir_bytes ("message", draw (w, 3)), draw (w, 3) * 1000, NULL,
-                               &e),
-          &e);
+    must (
+        weir_replica_commit (r, weir_bytes ("message", draw (w, 3)), draw (w, 3) * 1000, NULL, &e),
+        &e);
     if (w->n_seen < SEEN_MAX && draw (w, 3) == 0) {
         struct seen *s = &w->seen[w->n_seen++];
         *s = (struct seen){ .value = value_of (r) };
@@ -378,9 +378,8 @@ post (struct world *w, struct player *from, struct player *to)
     struct weir_replica *of = w->players[draw (w, w->n_players)].replica;
     weir_replica_log_heads (of, &heads);
     must (weir_replica_vector (of, &heads, &has, &e), &e);
-    to->mail[to->n_mail++] =
-        export_of (from->replica, draw (w, 8) == 0 ? WEIR_EXPORT_SNAPSHOT : WEIR_EXPORT_UPDATE,
-                   &has);
+    to->mail[to->n_mail++] = export_of (
+        from->replica, draw (w, 8) == 0 ? WEIR_EXPORT_SNAPSHOT : WEIR_EXPORT_UPDATE, &has);
     weir_heads_fini (&heads);
     weir_op_vector_fini (&has);
 }
@@ -419,8 +418,8 @@ look_back (struct world *w, struct player *p)
         break;
     case 1:
         if (w->n_seen > 0) {
-            enum weir_status status = weir_replica_checkout (
-                p->replica, &w->seen[draw (w, w->n_seen)].heads, &e);
+            enum weir_status status =
+                weir_replica_checkout (p->replica, &w->seen[draw (w, w->n_seen)].heads, &e);
             model_check (status == WEIR_OK || status == WEIR_NOT_FOUND, "a checkout: %s", e.what);
         }
         break;
@@ -487,8 +486,7 @@ check_vectors (struct weir_replica *a, struct weir_replica *b)
     struct weir_op_vector y = { 0 };
     weir_replica_log_heads (a, &p);
     weir_replica_log_heads (b, &q);
-    model_check (p.count == q.count
-                     && memcmp (p.items, q.items, p.count * sizeof *p.items) == 0,
+    model_check (p.count == q.count && memcmp (p.items, q.items, p.count * sizeof *p.items) == 0,
                  "the heads");
     must (weir_replica_vector (a, &p, &x, &e), &e);
     must (weir_replica_vector (b, &q, &y, &e), &e);

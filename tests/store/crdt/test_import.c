@@ -52,8 +52,8 @@ blob_of (const struct weir_id *database, const struct weir_bytes *runs, size_t n
 }
 
 static enum weir_status
-import_runs (struct weir_replica *r, const struct weir_id *database,
-             const struct weir_bytes *runs, size_t n_runs, struct weir_import *result)
+import_runs (struct weir_replica *r, const struct weir_id *database, const struct weir_bytes *runs,
+             size_t n_runs, struct weir_import *result)
 {
     struct weir_buf blob = blob_of (database, runs, n_runs);
     enum weir_status status = weir_replica_import (r, weir_buf_bytes (&blob), result, NULL);
@@ -287,8 +287,7 @@ test_damaged (void **state)
     struct weir_buf blob = lab_update (whole, NULL);
     for (size_t i = 0; i < blob.len; i++) {
         blob.data[i] ^= 0x10;
-        assert_int_not_equal (weir_replica_import (r, weir_buf_bytes (&blob), NULL, NULL),
-                              WEIR_OK);
+        assert_int_not_equal (weir_replica_import (r, weir_buf_bytes (&blob), NULL, NULL), WEIR_OK);
         blob.data[i] ^= 0x10;
         assert_int_not_equal (weir_replica_import (r, weir_bytes (blob.data, i), NULL, NULL),
                               WEIR_OK);
@@ -525,8 +524,7 @@ test_batch_signatures (void **state)
     weir_buf_fini (&blobs[4]);
     blobs[4] = blob_of (&database, &bytes, 1);
     list[4] = weir_buf_bytes (&blobs[4]);
-    assert_int_equal (weir_replica_import_batch (third, list, 5, &got, NULL),
-                      WEIR_BAD_SIGNATURE);
+    assert_int_equal (weir_replica_import_batch (third, list, 5, &got, NULL), WEIR_BAD_SIGNATURE);
     assert_int_not_equal (got.n_success, 0);
     weir_import_fini (&got);
     lab_sync (third, other);
@@ -541,6 +539,98 @@ test_batch_signatures (void **state)
     (void) state;
 }
 
+/* ---- bounds ---- */
+
+/* More ops than a document can number: the export is refused whole, since its last entries could
+ * never be applied. Entries that only say so are inert, and no matter. */
+static void
+test_too_many_ops (void **state)
+{
+    struct lab lab;
+    lab_init (&lab);
+    struct weir_replica *r = lab_replica (&lab, 0);
+    struct weir_id database = *weir_replica_database (r);
+    struct weir_chain chain = { .author = lab.devices[3].device, .lane = 4 };
+    struct weir_payload_row row = { .type = &weir_container_text,
+                                    .kind = WEIR_ROW_ROOT,
+                                    .key = fixture_text ("t") };
+    struct weir_op op = { .code = WEIR_TEXT_DELETE, .count = WEIR_ENTRY_OPS_MAX };
+    for (unsigned lies = 0; lies < 2; lies++) {
+        struct weir_buf payload = { 0 };
+        struct weir_buf text = { 0 };
+        struct weir_buf bytes = { 0 };
+        struct weir_import got = { 0 };
+        struct weir_run_builder b;
+        struct weir_op_writer writer = { .out = &payload, .text = &text };
+        struct weir_id id;
+        weir_payload_begin (&payload, fixture_text (""), NULL, 0, 1);
+        weir_payload_put_row (&payload, &row);
+        weir_buf_put_blob (&payload, weir_bytes (NULL, 0));
+        weir_payload_put_op (&writer, &weir_container_text, &op);
+        payload.data[0] = lies != 0 ? 0x7f : payload.data[0];
+        weir_run_builder_init (&b);
+        weir_run_begin (&b, &database, WEIR_ENTRY_DATA, &chain, 0, NULL, &database, 1);
+        for (unsigned i = 0; i < 128; i++) {
+            weir_run_add (&b, WEIR_ENTRY_OPS_MAX, i, weir_buf_bytes (&payload), &id);
+        }
+        weir_run_close (&b, &lab.devices[3], &bytes);
+        struct weir_bytes run = weir_buf_bytes (&bytes);
+        assert_int_equal (import_runs (r, &database, &run, 1, &got),
+                          lies != 0 ? WEIR_OK : WEIR_LIMIT);
+        assert_int_equal (got.inert, lies != 0 ? 128 : 0);
+        weir_import_fini (&got);
+        weir_run_builder_fini (&b);
+        weir_buf_fini (&payload);
+        weir_buf_fini (&text);
+        weir_buf_fini (&bytes);
+    }
+    lab_set (r, "still", 1);
+    (void) lab_commit (r, "", 0);
+    assert_shown (r, "{\"m\": {\"still\": 1}}");
+    weir_replica_destroy (&r);
+    lab_fini (&lab);
+    (void) state;
+}
+
+static void
+test_too_many_wait (void **state)
+{
+    struct lab lab;
+    lab_init (&lab);
+    struct weir_replica *r = lab_replica (&lab, 0);
+    struct weir_replica_options options = lab_options (&lab, 0);
+    struct weir_id database = *weir_replica_database (r);
+    struct weir_id nowhere = { { 1 } };
+    struct weir_chain chain = { .author = lab.devices[3].device, .lane = 4 };
+    struct weir_bytes *runs = weir_alloc ((WEIR_PENDING_RUNS_MAX + 1) * sizeof *runs);
+    struct weir_buf *bytes = weir_alloc ((WEIR_PENDING_RUNS_MAX + 1) * sizeof *bytes);
+    struct weir_run_builder b;
+    struct weir_id id;
+    weir_replica_destroy (&r);
+    options.trusts_signatures = true;
+    lab_ok (weir_replica_new (&r, &options, &e));
+    weir_run_builder_init (&b);
+    for (size_t i = 0; i <= WEIR_PENDING_RUNS_MAX; i++) {
+        chain.lane = i;
+        weir_run_begin (&b, &database, WEIR_ENTRY_DATA, &chain, 0, NULL, &nowhere, 1);
+        weir_run_add (&b, 0, 0, weir_bytes ("x", 1), &id);
+        weir_run_close (&b, &lab.devices[3], &bytes[i]);
+        runs[i] = weir_buf_bytes (&bytes[i]);
+    }
+    assert_int_equal (import_runs (r, &database, runs, WEIR_PENDING_RUNS_MAX + 1, NULL),
+                      WEIR_LIMIT);
+    assert_int_equal (import_runs (r, &database, runs, 2, NULL), WEIR_OK);
+    for (size_t i = 0; i <= WEIR_PENDING_RUNS_MAX; i++) {
+        weir_buf_fini (&bytes[i]);
+    }
+    weir_run_builder_fini (&b);
+    free (bytes);
+    free (runs);
+    weir_replica_destroy (&r);
+    lab_fini (&lab);
+    (void) state;
+}
+
 int
 main (void)
 {
@@ -550,6 +640,7 @@ main (void)
         cmocka_unit_test (test_wrong_database), cmocka_unit_test (test_lying_pending),
         cmocka_unit_test (test_runs_that_part), cmocka_unit_test (test_back_dated),
         cmocka_unit_test (test_batch),          cmocka_unit_test (test_batch_signatures),
+        cmocka_unit_test (test_too_many_ops),   cmocka_unit_test (test_too_many_wait),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
