@@ -41,6 +41,12 @@ weir_container_seq (const struct weir_container *self)
     return ((const struct list *) self)->seq;
 }
 
+enum weir_status
+weir_container_seq_prepare (struct weir_container *self, uint64_t *budget)
+{
+    return weir_seq_prepare (weir_container_seq (self), budget);
+}
+
 /* ---- the table ---- */
 
 static void
@@ -476,6 +482,7 @@ const struct weir_container_type weir_container_list = {
     .fini = list_fini,
     .decode = list_decode,
     .encode = list_encode,
+    .prepare = weir_container_seq_prepare,
     .validate = list_validate,
     .apply = list_apply,
     .join = list_join,

@@ -526,6 +526,7 @@ const struct weir_container_type weir_container_movable = {
     .fini = movable_fini,
     .decode = weir_movable_decode,
     .encode = weir_movable_encode,
+    .prepare = weir_container_seq_prepare,
     .validate = weir_movable_validate,
     .apply = movable_apply,
     .join = weir_movable_join,

@@ -311,14 +311,23 @@ weir_seq_length_at_parents (struct weir_seq *self, uint64_t *length)
     return WEIR_OK;
 }
 
-bool
-weir_seq_prepare (struct weir_seq *self, const uint32_t *parents, size_t count, uint64_t work)
+enum weir_status
+weir_seq_prepare (struct weir_seq *self, uint64_t *budget)
 {
-    const struct weir_graph *graph = weir_doc_graph (self->owner->doc);
-    bool ready =
-        graph == NULL || seq_merge_parents (self, weir_graph_count (graph), parents, count, work);
+    const struct weir_doc *doc = self->owner->doc;
+    uint64_t before = self->merge.work;
+    size_t count = 0;
+    const uint32_t *parents = weir_doc_node_parents (doc, &count);
+    bool ready = seq_merge_parents (self, weir_doc_node (doc), parents, count, *budget);
+    uint64_t spent = self->merge.work - before;
+    *budget -= spent < *budget ? spent : *budget;
+    if (seq_merge_bytes (&self->merge) > WEIR_TRACKER_BYTES_MAX) {
+        weir_tracker_destroy (&self->merge.tracker);
+        bytes_count (self);
+        return WEIR_LIMIT;
+    }
     bytes_count (self);
-    return ready;
+    return ready ? WEIR_OK : WEIR_BUSY;
 }
 
 /* The event of an op of the entry at hand; WEIR_SEQ_UNKNOWN while the document is cold. */

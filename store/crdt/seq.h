@@ -75,12 +75,10 @@ bool weir_seq_find_content (const struct weir_seq *self, uint32_t content, uint3
 
 /* ---- ops of the entry at hand (see weir_doc_node) ---- */
 
-/* Work ahead, in slices: replays some `work` (nodes and ops, and one node more) of what an entry
- * with these parents, all of them in the graph, needs that is not on top of everything. True: it
- * is all done, and applying the entry costs no more than itself. Anything may happen between two
- * slices; the document must be warm. */
-bool weir_seq_prepare (struct weir_seq *self, const uint32_t *parents, size_t count,
-                       uint64_t work);
+/* For an entry that is not on top of everything: replays what its parents need, as far as the
+ * budget goes (nodes and ops, and one more), and counts that down. WEIR_BUSY: there is more to
+ * do; WEIR_LIMIT: it would take too much memory. */
+WEIR_MUST enum weir_status weir_seq_prepare (struct weir_seq *self, uint64_t *budget);
 /* Entities at its parents, before its own ops: for validate. */
 WEIR_MUST enum weir_status weir_seq_length_at_parents (struct weir_seq *self, uint64_t *length);
 /* `at` counts at the parents and after the entry's earlier ops; in range (validated). `offset` is

@@ -292,6 +292,7 @@ const struct weir_container_type weir_container_text = {
     .fini = text_fini,
     .decode = text_decode,
     .encode = text_encode,
+    .prepare = weir_container_seq_prepare,
     .validate = text_validate,
     .apply = text_apply,
     .join = text_join,

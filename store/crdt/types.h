@@ -10,6 +10,9 @@
 /* Of text, list, movable list; NULL of others. */
 struct weir_seq *weir_container_seq (const struct weir_container *self);
 
+/* The `prepare` of those types. */
+enum weir_status weir_container_seq_prepare (struct weir_container *self, uint64_t *budget);
+
 /* list.c, movable.c: the element at a visible index; false beyond the end. */
 bool weir_list_item (const struct weir_container *list, uint32_t index, struct weir_item *item);
 
