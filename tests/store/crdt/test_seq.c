@@ -207,6 +207,25 @@ test_slices (void **state)
     history_end (&h);
 }
 
+/* Runs of ids are as long as they can be within a span. */
+static void
+check_runs (struct weir_seq *seq)
+{
+    struct weir_seq_span all;
+    for (uint32_t i = 0; weir_seq_span (seq, i, &all); i += all.count) {
+        struct weir_op_id first;
+        struct weir_op_id next;
+        uint32_t run = weir_seq_event_run (seq, all.event, all.count, &first);
+        assert_true (run > 0 && run <= all.count);
+        for (uint32_t k = 0; k < all.count; k++) {
+            next = weir_seq_event_id (seq, all.event + k);
+            bool follows =
+                weir_id_equal (&next.entry, &first.entry) && next.offset == first.offset + k;
+            assert_true (k < run ? follows : k > run || !follows);
+        }
+    }
+}
+
 /* Ids of a document that was loaded are those of one that made the text. */
 static void
 test_ids (void **state)
@@ -253,19 +272,7 @@ test_ids (void **state)
     }
     assert_int_equal (weir_seq_event_of (loaded, &nobody), WEIR_SEQ_UNKNOWN);
     assert_false (weir_seq_position (loaded, UINT32_MAX - 1, &at));
-    struct weir_seq_span all;
-    for (uint32_t i = 0; weir_seq_span (loaded, i, &all); i += all.count) {
-        struct weir_op_id first;
-        struct weir_op_id next;
-        uint32_t run = weir_seq_event_run (loaded, all.event, all.count, &first);
-        assert_true (run > 0 && run <= all.count);
-        for (uint32_t k = 0; k < all.count; k++) {
-            next = weir_seq_event_id (loaded, all.event + k);
-            bool follows =
-                weir_id_equal (&next.entry, &first.entry) && next.offset == first.offset + k;
-            assert_true (k < run ? follows : k > run || !follows);
-        }
-    }
+    check_runs (loaded);
     assert_int_equal (weir_seq_event_run (loaded, UINT32_MAX - 1, 9, &nobody), 0);
     /* Of an open change, too: by an entry of zero. */
     struct weir_error e = { 0 };
