@@ -1,27 +1,20 @@
-/* Goal: differences as JSON from outside. A document with something of every container; in the
- * input, $0 .. $9 stand for ids of its containers and $n for a node, so that a difference can
- * fit. One that is refused leaves the values as they were; one that is taken can be committed,
- * and what was before can be had back. */
+/* Goal: differences as JSON from outside, on a replica with something of every container. In the
+ * input, $0 .. $5 stand for ids of its roots and $n .. $z for its tree's nodes, so that a
+ * difference can be made to fit. One that is refused leaves the values as they were; one that is
+ * taken can be committed, and the version before be had back. */
 
 #include "store/crdt/change.h"
-#include "store/crdt/replica.h"
+#include "store/crdt/types.h"
+#include "tests/support/document.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
-static const struct weir_container_type *const types[] = {
-    &weir_container_map,     &weir_container_list, &weir_container_text,
-    &weir_container_movable, &weir_container_tree, &weir_container_counter,
-};
-
 struct scene {
-    struct weir_identity identity;
     struct weir_replica *replica;
-    struct weir_id ids[10];
-    size_t n_ids;
-    struct weir_op_id node;
+    struct weir_container *roots[6];
 };
 
 static void
@@ -31,67 +24,40 @@ must (enum weir_status status)
 }
 
 static void
-furnish (struct scene *s, struct weir_change *change)
-{
-    struct weir_value values[] = { { .type = WEIR_VALUE_INT, .number.i = 5 },
-                                   { .type = WEIR_VALUE_UNIQUE },
-                                   { .type = WEIR_VALUE_NULL } };
-    struct weir_value yes = { .type = WEIR_VALUE_TRUE };
-    struct weir_container *c[6];
-    struct weir_container *made[3];
-    uint32_t node;
-    values[1].container = WEIR_CONTAINER_MAP;
-    for (size_t i = 0; i < 6; i++) {
-        must (weir_change_root (change, types[i]->name, types[i], &c[i], NULL));
-        s->ids[s->n_ids++] = c[i]->id;
-    }
-    must (weir_change_map_set (change, c[0], weir_bytes_str ("k"), &values[0], NULL));
-    must (weir_change_list_insert (change, c[1], 0, values, 3, made, NULL));
-    must (weir_change_text_insert (change, c[2], 0, weir_bytes_str ("a text"), NULL));
-    must (weir_change_text_mark (change, c[2], 1, 4, weir_bytes_str ("b"), &yes, WEIR_EXPAND_AFTER,
-                                 NULL));
-    must (weir_change_list_insert (change, c[3], 0, values, 3, made, NULL));
-    must (weir_change_tree_create (change, c[4], WEIR_TREE_ROOT, 0, &node, NULL));
-    must (weir_change_tree_create (change, c[4], node, 0, &node, NULL));
-    must (weir_change_increment (change, c[5], &values[0], NULL));
-}
-
-static void
 begin (struct scene *s)
 {
-    static const uint8_t seed[32] = { 1 };
-    struct weir_buf genesis = { 0 };
+    static const struct {
+        const char *name;
+        const struct weir_container_type *type;
+    } roots[6] = { { "m", &weir_container_map },  { "l", &weir_container_list },
+                   { "t", &weir_container_text }, { "v", &weir_container_movable },
+                   { "r", &weir_container_tree }, { "c", &weir_container_counter } };
     struct weir_change *change = NULL;
-    struct weir_id entry;
-    *s = (struct scene){ .replica = NULL };
-    weir_crypto_init ();
-    weir_identity_init (&s->identity, seed);
-    weir_replica_genesis (&s->identity, seed, "fuzz", &genesis);
-    struct weir_replica_options options = { .identity = &s->identity,
-                                            .lane = 1,
-                                            .genesis = weir_buf_bytes (&genesis),
-                                            .trusts_signatures = true };
-    must (weir_replica_new (&s->replica, &options, NULL));
+    s->replica = sample_replica ();
     must (weir_replica_change (s->replica, &change, NULL));
-    furnish (s, change);
-    must (weir_replica_commit (s->replica, weir_bytes (NULL, 0), 0, &entry, NULL));
-    s->node = (struct weir_op_id){ .entry = entry };
-    weir_buf_fini (&genesis);
+    for (size_t i = 0; i < 6; i++) {
+        must (weir_change_root (change, roots[i].name, roots[i].type, &s->roots[i], NULL));
+    }
+    must (weir_replica_commit (s->replica, weir_bytes (NULL, 0), 0, NULL, NULL));
 }
 
 static void
 fill_in (const struct scene *s, struct weir_bytes input, struct weir_buf *out)
 {
+    const struct weir_container *tree = s->roots[4];
     for (size_t i = 0; i < input.len; i++) {
-        uint8_t next = i + 1 < input.len ? input.data[i + 1] : 0;
-        if (input.data[i] == '$' && next >= '0' && next <= '9') {
-            struct weir_id_text id = weir_id_text (&s->ids[next - '0']);
-            weir_buf_put (out, id.s, strlen (id.s));
+        uint8_t next = input.data[i] == '$' && i + 1 < input.len ? input.data[i + 1] : 0;
+        if (next >= '0' && next <= '9') {
+            struct weir_id id = { { next } };
+            struct weir_id_text text = weir_id_text (next <= '5' ? &s->roots[next - '0']->id : &id);
+            weir_buf_put (out, text.s, strlen (text.s));
             i++;
-        } else if (input.data[i] == '$' && next >= 'n' && next <= 'z') {
-            /* Which of the entry's ops made a node, the input has to find out. */
-            struct weir_op_id node = { .entry = s->node.entry, .offset = next - 'n' + 15u };
-            struct weir_op_id_text text = weir_op_id_text (&node);
+        } else if (next >= 'n' && next <= 'z') {
+            struct weir_tree_node node = { .id.offset = next };
+            if (next - 'n' < (int) weir_tree_nodes (tree)) {
+                weir_tree_node (tree, next - 'n', &node);
+            }
+            struct weir_op_id_text text = weir_op_id_text (&node.id);
             weir_buf_put (out, text.s, strlen (text.s));
             i++;
         } else {
@@ -134,6 +100,5 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     weir_heads_fini (&heads);
     weir_buf_fini (&text);
     weir_replica_destroy (&s.replica);
-    weir_identity_fini (&s.identity);
     return 0;
 }
