@@ -67,4 +67,37 @@ bool weir_diff_is_child_of (const struct weir_diff_apply *self, const struct wei
 uint32_t weir_diff_tree_number (const struct weir_diff_apply *self,
                                 const struct weir_container *tree, const json_t *name);
 
+/* ---- between diff_check.c and diff_check_tree.c ---- */
+
+/* Both say so in *e. */
+WEIR_MUST enum weir_status weir_diff_malformed (struct weir_diff_apply *self, const char *why);
+WEIR_MUST enum weir_status weir_diff_misfit (struct weir_diff_apply *self, const char *why);
+/* Copies the place; none may be there under that id. */
+struct weir_diff_place *weir_diff_place_add (struct weir_diff_apply *self, const struct weir_id *id,
+                                             const struct weir_diff_place *place);
+WEIR_MUST enum weir_status weir_diff_check_tree (struct weir_diff_apply *self, const json_t *diff,
+                                                 const struct weir_diff_place *place);
+
+/* ---- between diff_apply.c and diff_apply_seq.c: parts of what is done ---- */
+
+WEIR_MUST enum weir_status weir_diff_change (struct weir_diff_apply *self,
+                                             struct weir_change **change);
+struct weir_bytes weir_diff_text_of (const json_t *json);
+/* The value as ops take it; bytes are borrowed from `scratch`. */
+WEIR_MUST enum weir_status weir_diff_value_of (struct weir_diff_apply *self, const json_t *json,
+                                               struct weir_value *value, struct weir_buf *scratch);
+/* The child that `ref` names has been made. */
+WEIR_MUST enum weir_status weir_diff_child_came (struct weir_diff_apply *self, const json_t *ref,
+                                                 struct weir_container *now);
+/* Of a sequence; 0 of them is nothing to do. */
+WEIR_MUST enum weir_status weir_diff_delete (struct weir_diff_apply *self, struct weir_container *c,
+                                             uint32_t at, uint64_t count);
+WEIR_MUST enum weir_status weir_diff_apply_text (struct weir_diff_apply *self,
+                                                 struct weir_container *text, const json_t *diff);
+WEIR_MUST enum weir_status weir_diff_apply_list (struct weir_diff_apply *self,
+                                                 struct weir_container *list, const json_t *diff);
+WEIR_MUST enum weir_status weir_diff_apply_movable (struct weir_diff_apply *self,
+                                                    struct weir_container *list,
+                                                    const json_t *diff);
+
 #endif

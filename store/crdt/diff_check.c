@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum weir_status
-malformed (struct weir_diff_apply *self, const char *why)
+enum weir_status
+weir_diff_malformed (struct weir_diff_apply *self, const char *why)
 {
     return weir_error_set (self->e, WEIR_INVALID_JSON, "see store/crdt/replica.h for its shape",
                            "this is not a difference: %s", why);
 }
 
-static enum weir_status
-misfit (struct weir_diff_apply *self, const char *why)
+enum weir_status
+weir_diff_misfit (struct weir_diff_apply *self, const char *why)
 {
     return weir_error_set (self->e, WEIR_OUT_OF_RANGE, "it was made for another version",
                            "the difference does not fit: %s", why);
@@ -68,9 +68,9 @@ weir_diff_place (const struct weir_diff_apply *self, const json_t *container)
     return id_of (container, &id) ? weir_map_get (self->places, weir_id_bytes (&id)) : NULL;
 }
 
-static struct weir_diff_place *
-place_add (struct weir_diff_apply *self, const struct weir_id *id,
-           const struct weir_diff_place *place)
+struct weir_diff_place *
+weir_diff_place_add (struct weir_diff_apply *self, const struct weir_id *id,
+                     const struct weir_diff_place *place)
 {
     struct weir_diff_place *p = weir_alloc (sizeof *p);
     *p = *place;
@@ -85,11 +85,11 @@ value_check (struct weir_diff_apply *self, const json_t *value)
     struct weir_value v;
     bool is_scalar = false;
     if (json_is_array (value)) {
-        return malformed (self, "a value is a scalar, or names a container");
+        return weir_diff_malformed (self, "a value is a scalar, or names a container");
     }
     enum weir_status status = weir_value_from_json (&v, value, &self->scratch, &is_scalar, self->e);
     if (status == WEIR_OK && (!is_scalar || weir_value_check (&v) != WEIR_OK)) {
-        status = malformed (self, "a value is a scalar, or names a container");
+        status = weir_diff_malformed (self, "a value is a scalar, or names a container");
     }
     return status;
 }
@@ -104,17 +104,17 @@ child_check (struct weir_diff_apply *self, const json_t *ref, const struct weir_
     bool unique = json_is_true (json_object_get (ref, "unique"));
     if (place.type == NULL || !id_of (json_object_get (ref, "$container"), &id)
         || (!unique && parent->type != &weir_container_map)) {
-        return malformed (self, "a child is {\"$container\": id, \"type\"}");
+        return weir_diff_malformed (self, "a child is {\"$container\": id, \"type\"}");
     }
     if (weir_map_get (self->places, weir_id_bytes (&id)) != NULL) {
-        return malformed (self, "a container comes once, and before its own row");
+        return weir_diff_malformed (self, "a container comes once, and before its own row");
     }
     place.level = parent->level + 1;
     if (place.level > WEIR_CONTAINER_DEPTH_MAX) {
         return weir_error_set (self->e, WEIR_LIMIT, NULL, "containers nest at most %u deep",
                                WEIR_CONTAINER_DEPTH_MAX);
     }
-    (void) place_add (self, &id, &place);
+    (void) weir_diff_place_add (self, &id, &place);
     return WEIR_OK;
 }
 
@@ -144,17 +144,17 @@ map_check (struct weir_diff_apply *self, const json_t *diff, const struct weir_d
     json_t *value;
     if (!json_is_object (diff) || (set != NULL && !json_is_object (set))
         || (gone != NULL && !json_is_array (gone))) {
-        return malformed (self, "a map's is {\"set\": {..}, \"delete\": [..]}");
+        return weir_diff_malformed (self, "a map's is {\"set\": {..}, \"delete\": [..]}");
     }
     for (size_t i = 0; i < json_array_size (gone); i++) {
         if (!is_key (json_array_get (gone, i))) {
-            return malformed (self, "a key is text");
+            return weir_diff_malformed (self, "a key is text");
         }
     }
     json_object_keylen_foreach ((json_t *) (uintptr_t) set, key, len, value)
     {
         if (status == WEIR_OK && !weir_value_is_key (weir_bytes (key, len))) {
-            status = malformed (self, "a key is too long");
+            status = weir_diff_malformed (self, "a key is too long");
         }
         if (status == WEIR_OK) {
             status = item_check (self, value, place);
@@ -183,12 +183,12 @@ attributes_check (struct weir_diff_apply *self, const json_t *op, bool allowed)
     size_t len;
     json_t *value;
     if (attributes != NULL && (!allowed || !json_is_object (attributes))) {
-        return malformed (self, "attributes are an object, of text");
+        return weir_diff_malformed (self, "attributes are an object, of text");
     }
     json_object_keylen_foreach ((json_t *) (uintptr_t) attributes, key, len, value)
     {
         if (status == WEIR_OK && !weir_value_is_key (weir_bytes (key, len))) {
-            status = malformed (self, "an attribute's key is too long");
+            status = weir_diff_malformed (self, "an attribute's key is too long");
         }
         if (status == WEIR_OK) {
             status = value_check (self, value);
@@ -222,20 +222,20 @@ insert_check (struct weir_diff_apply *self, const json_t *op, const struct weir_
     if (place->type == &weir_container_text) {
         const char *text = json_string_value (inserted);
         return text == NULL || *text == '\0' || strlen (text) != json_string_length (inserted)
-                   ? malformed (self, "what is inserted in a text is text, without NUL")
+                   ? weir_diff_malformed (self, "what is inserted in a text is text, without NUL")
                    : attributes_check (self, op, true);
     }
     if (!json_is_array (inserted) || (json_array_size (inserted) == 0 && move == NULL)) {
-        return malformed (self, "what is inserted in a list is an array");
+        return weir_diff_malformed (self, "what is inserted in a list is an array");
     }
     const json_t *first = json_array_get (inserted, 0);
     if (move != NULL) {
         json_int_t from = json_is_integer (move) ? json_integer_value (move) : -1;
         if (place->type != &weir_container_movable || json_array_size (inserted) > 1 || from < 0) {
-            return malformed (self, "a move is of one element of a movable list");
+            return weir_diff_malformed (self, "a move is of one element of a movable list");
         }
         if ((uint64_t) from >= length || (moved[from] & 1) != 0) {
-            return misfit (self, "a move from where nothing is");
+            return weir_diff_misfit (self, "a move from where nothing is");
         }
         moved[from] |= 1;
         if (weir_diff_is_ref (first)
@@ -268,10 +268,10 @@ delta_check (struct weir_diff_apply *self, const json_t *diff, const struct weir
         }
         bool is_set = set != NULL && place->type == &weir_container_movable;
         if (!is_set && !count_of (kept != NULL ? kept : gone, &count)) {
-            return malformed (self, "a step is a retain, an insert or a delete");
+            return weir_diff_malformed (self, "a step is a retain, an insert or a delete");
         }
         if (count > length - at) {
-            return misfit (self, "it speaks of more than is there");
+            return weir_diff_misfit (self, "it speaks of more than is there");
         }
         for (uint64_t k = 0; moved != NULL && gone != NULL && k < count; k++) {
             moved[at + k] |= 2;
@@ -288,7 +288,7 @@ delta_check (struct weir_diff_apply *self, const json_t *diff, const struct weir
     }
     for (uint64_t k = 0; moved != NULL && status == WEIR_OK && k < length; k++) {
         if (moved[k] == 1) {
-            status = misfit (self, "what is moved is deleted where it was");
+            status = weir_diff_misfit (self, "what is moved is deleted where it was");
         }
     }
     return status;
@@ -302,212 +302,11 @@ sequence_check (struct weir_diff_apply *self, const json_t *diff,
                           ? weir_seq_length (weir_container_seq (place->container))
                           : 0;
     if (!json_is_array (diff)) {
-        return malformed (self, "a sequence's is an array of steps");
+        return weir_diff_malformed (self, "a sequence's is an array of steps");
     }
     uint8_t *moved = place->type == &weir_container_movable ? weir_alloc (length + 1) : NULL;
     enum weir_status status = delta_check (self, diff, place, length, moved);
     free (moved);
-    return status;
-}
-
-/* ---- trees, on paper: known nodes by their numbers, those that come behind them ---- */
-
-struct paper {
-    struct weir_diff_apply *self;
-    const struct weir_container *tree; /* NULL: it comes */
-    const struct weir_diff_place *place;
-    struct weir_shape shape;
-    struct weir_map *fresh; /* name -> number + 1 */
-};
-
-uint32_t
-weir_diff_tree_number (const struct weir_diff_apply *self, const struct weir_container *tree,
-                       const json_t *name)
-{
-    struct weir_op_id id;
-    const char *text = json_string_value (name);
-    const char *next;
-    while (text != NULL && self->nodes_for != NULL
-           && (next = json_string_value (json_object_get (self->nodes_for, text))) != NULL) {
-        text = next;
-    }
-    if (tree == NULL || text == NULL || weir_op_id_parse (&id, weir_bytes_str (text)) != WEIR_OK) {
-        return WEIR_GRAPH_NONE;
-    }
-    return weir_tree_find (tree, &id);
-}
-
-static uint32_t
-paper_find (const struct paper *p, const json_t *name)
-{
-    uint32_t n = weir_diff_tree_number (p->self, p->tree, name);
-    if (n != WEIR_GRAPH_NONE || !json_is_string (name)) {
-        return n;
-    }
-    uintptr_t fresh =
-        (uintptr_t) weir_map_get (p->fresh, weir_bytes_str (json_string_value (name)));
-    return fresh != 0 ? (uint32_t) (fresh - 1) : WEIR_GRAPH_NONE;
-}
-
-static void
-paper_unlink (struct paper *p, uint32_t n)
-{
-    struct weir_numbers *from = &p->shape.nodes[p->shape.nodes[n + 1].parent + 1].children;
-    size_t i = 0;
-    while (from->items[i] != n) {
-        i++;
-    }
-    from->count--;
-    memmove (&from->items[i], &from->items[i + 1], (from->count - i) * sizeof *from->items);
-}
-
-static void
-paper_link (struct paper *p, uint32_t n, uint32_t parent, size_t index)
-{
-    struct weir_numbers *to = &p->shape.nodes[parent + 1].children;
-    weir_numbers_push (to, n);
-    memmove (&to->items[index + 1], &to->items[index], (to->count - 1 - index) * sizeof *to->items);
-    to->items[index] = n;
-    p->shape.nodes[n + 1].parent = parent;
-}
-
-/* And all below it. */
-static void
-paper_kill (struct paper *p, uint32_t n)
-{
-    struct weir_numbers todo = { .items = NULL };
-    paper_unlink (p, n);
-    weir_numbers_push (&todo, n);
-    while (todo.count > 0) {
-        struct weir_shape_node *node = &p->shape.nodes[todo.items[--todo.count] + 1];
-        for (size_t i = 0; i < node->children.count; i++) {
-            weir_numbers_push (&todo, node->children.items[i]);
-        }
-        weir_numbers_clear (&node->children);
-        node->is_alive = false;
-    }
-    weir_numbers_fini (&todo);
-}
-
-static bool
-paper_is_below (const struct paper *p, uint32_t n, uint32_t above)
-{
-    while (n != WEIR_GRAPH_NONE && n != above) {
-        n = p->shape.nodes[n + 1].parent;
-    }
-    return n == above;
-}
-
-/* The map of a node that comes. */
-static enum weir_status
-paper_meta (struct paper *p, const json_t *name)
-{
-    struct weir_diff_place place = { .type = &weir_container_map, .comes = true };
-    struct weir_op_id id;
-    place.level = p->place->level + 2;
-    if (place.level > WEIR_CONTAINER_DEPTH_MAX) {
-        return weir_error_set (p->self->e, WEIR_LIMIT, NULL, "containers nest at most %u deep",
-                               WEIR_CONTAINER_DEPTH_MAX);
-    }
-    if (weir_op_id_parse (&id, weir_bytes_str (json_string_value (name))) != WEIR_OK) {
-        return malformed (p->self, "a node is named ENTRY@OFFSET");
-    }
-    struct weir_id meta = weir_container_unique_id (&id, WEIR_CONTAINER_MAP);
-    if (weir_map_get (p->self->places, weir_id_bytes (&meta)) != NULL) {
-        return malformed (p->self, "a node comes once, and before its own row");
-    }
-    (void) place_add (p->self, &meta, &place);
-    return WEIR_OK;
-}
-
-static enum weir_status
-paper_create (struct paper *p, const json_t *name, uint32_t *n)
-{
-    if (*n != WEIR_GRAPH_NONE && p->shape.nodes[*n + 1].is_alive) {
-        return misfit (p->self, "a node that comes is there");
-    }
-    enum weir_status status = paper_meta (p, name);
-    if (status == WEIR_OK && *n == WEIR_GRAPH_NONE) {
-        *n = (uint32_t) p->shape.count;
-        weir_shape_grow (&p->shape, p->shape.count + 1);
-        (void) weir_map_put (p->fresh, weir_bytes_str (json_string_value (name)),
-                             (void *) ((uintptr_t) *n + 1));
-    }
-    return status;
-}
-
-static enum weir_status
-paper_place (struct paper *p, const json_t *step, const json_t *name, bool comes)
-{
-    const json_t *above = json_object_get (step, "parent");
-    const json_t *index = json_object_get (step, "index");
-    uint32_t n = paper_find (p, name);
-    uint32_t parent = json_is_string (above) ? paper_find (p, above) : WEIR_GRAPH_NONE;
-    if (!json_is_string (name) || (!json_is_string (above) && !json_is_null (above))
-        || !json_is_integer (index)) {
-        return malformed (p->self, "a step of a tree has a node, a parent and an index");
-    }
-    if (json_is_string (above)
-        && (parent == WEIR_GRAPH_NONE || !p->shape.nodes[parent + 1].is_alive)) {
-        return misfit (p->self, "a node's parent is not there");
-    }
-    enum weir_status status = WEIR_OK;
-    if (comes) {
-        status = paper_create (p, name, &n);
-    } else if (n == WEIR_GRAPH_NONE || !p->shape.nodes[n + 1].is_alive) {
-        status = misfit (p->self, "a node that moves is not there");
-    } else if (paper_is_below (p, parent, n)) {
-        status = weir_error_set (p->self->e, WEIR_CONFLICT, NULL,
-                                 "the difference moves a node below itself");
-    }
-    if (status != WEIR_OK) {
-        return status;
-    }
-    const struct weir_numbers *siblings = &p->shape.nodes[parent + 1].children;
-    size_t there = siblings->count - (!comes && p->shape.nodes[n + 1].parent == parent);
-    if (json_integer_value (index) < 0 || (uint64_t) json_integer_value (index) > there) {
-        return misfit (p->self, "a node's index is beyond its siblings");
-    }
-    if (!comes) {
-        paper_unlink (p, n);
-    }
-    paper_link (p, n, parent, (size_t) json_integer_value (index));
-    p->shape.nodes[n + 1].is_alive = true;
-    return WEIR_OK;
-}
-
-static enum weir_status
-tree_check (struct weir_diff_apply *self, const json_t *diff, const struct weir_diff_place *place)
-{
-    struct paper p = { .self = self, .place = place, .fresh = weir_map_new () };
-    enum weir_status status =
-        json_is_array (diff) ? WEIR_OK : malformed (self, "a tree's is an array of steps");
-    p.tree = place->comes ? NULL : place->container;
-    weir_shape_grow (&p.shape, 0);
-    weir_shape_fill (&p.shape, p.tree, NULL);
-    for (size_t i = 0; i < json_array_size (diff) && status == WEIR_OK; i++) {
-        const json_t *step = json_array_get (diff, i);
-        const json_t *comes = json_object_get (step, "create");
-        const json_t *moves = json_object_get (step, "move");
-        if (self->is_lenient) {
-            status = comes != NULL ? paper_meta (&p, comes) : WEIR_OK;
-            continue;
-        }
-        if (comes != NULL || moves != NULL) {
-            status = paper_place (&p, step, comes != NULL ? comes : moves, comes != NULL);
-            continue;
-        }
-        uint32_t n = paper_find (&p, json_object_get (step, "delete"));
-        if (n == WEIR_GRAPH_NONE || !p.shape.nodes[n + 1].is_alive) {
-            status = json_is_string (json_object_get (step, "delete"))
-                         ? misfit (self, "a node that goes is not there")
-                         : malformed (self, "a step of a tree creates, moves or deletes");
-        } else {
-            paper_kill (&p, n);
-        }
-    }
-    weir_shape_fini (&p.shape);
-    weir_map_destroy (&p.fresh, NULL);
     return status;
 }
 
@@ -635,9 +434,10 @@ diff_check (struct weir_diff_apply *self, const json_t *diff, const struct weir_
     case WEIR_CONTAINER_MAP:
         return map_check (self, diff, place);
     case WEIR_CONTAINER_TREE:
-        return tree_check (self, diff, place);
+        return weir_diff_check_tree (self, diff, place);
     case WEIR_CONTAINER_COUNTER:
-        return json_is_number (diff) ? WEIR_OK : malformed (self, "a counter's is a number");
+        return json_is_number (diff) ? WEIR_OK
+                                     : weir_diff_malformed (self, "a counter's is a number");
     default:
         return sequence_check (self, diff, place);
     }
@@ -650,11 +450,11 @@ row_check (struct weir_diff_apply *self, const json_t *row)
     const json_t *diff = json_object_get (row, "diff");
     struct weir_id id;
     if (type == NULL || diff == NULL || !id_of (json_object_get (row, "container"), &id)) {
-        return malformed (self, "a row has a container, a type and a diff");
+        return weir_diff_malformed (self, "a row has a container, a type and a diff");
     }
     struct weir_diff_place *place = weir_map_get (self->places, weir_id_bytes (&id));
     if (place != NULL && (!place->comes || place->row != NULL || place->type != type)) {
-        return malformed (self, "a container has one row, of its type");
+        return weir_diff_malformed (self, "a container has one row, of its type");
     }
     if (place == NULL) {
         struct weir_diff_place found = { .type = type };
@@ -667,7 +467,7 @@ row_check (struct weir_diff_apply *self, const json_t *row)
                                    "the difference speaks of a %s that is not here", type->name);
         }
         found.level = weir_container_level (found.container);
-        place = place_add (self, &id, &found);
+        place = weir_diff_place_add (self, &id, &found);
     }
     place->row = diff;
     return diff_check (self, diff, place);
@@ -677,7 +477,7 @@ enum weir_status
 weir_diff_check (struct weir_diff_apply *self, const json_t *diff)
 {
     enum weir_status status =
-        json_is_array (diff) ? WEIR_OK : malformed (self, "it is an array of rows");
+        json_is_array (diff) ? WEIR_OK : weir_diff_malformed (self, "it is an array of rows");
     self->places = weir_map_new ();
     for (size_t i = 0; i < json_array_size (diff) && status == WEIR_OK; i++) {
         status = row_check (self, json_array_get (diff, i));
