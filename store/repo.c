@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define DOCUMENTS_BYTES_DEFAULT ((size_t) 256 << 20)
+/* Some tens of milliseconds. */
+#define DOCUMENT_STEPS_DEFAULT (4u << 20)
 
 /* ---- randomness, rows of the registry ---- */
 
@@ -264,6 +266,8 @@ weir_repo_blank (const struct weir_repo_options *options)
     memcpy (self->seed, options->seed, sizeof self->seed);
     self->documents_bytes_max =
         options->documents_bytes_max == 0 ? DOCUMENTS_BYTES_DEFAULT : options->documents_bytes_max;
+    self->document_steps =
+        options->document_steps == 0 ? DOCUMENT_STEPS_DEFAULT : options->document_steps;
     self->members_epoch = 1;
     self->batch = weir_kv_batch_new ();
     self->arena = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);

@@ -29,6 +29,7 @@ struct weir_repo_options {
     const struct weir_identity *identity; /* borrowed */
     uint8_t seed[32];                     /* random: lanes, epochs, genesis bytes */
     size_t documents_bytes_max;           /* documents kept in memory; 0: 256 MiB */
+    uint64_t document_steps;              /* a document's merge in one go; 0: 4 Mi */
 };
 
 /* Opens or makes the repository in an empty kv. WEIR_NEWER_LAYOUT, WEIR_CORRUPT,

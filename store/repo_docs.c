@@ -9,8 +9,6 @@
 #define SNAPSHOT_ENTRIES_MIN 4096u
 #define SNAPSHOT_BYTES_MIN (1u << 20)
 #define PART_BYTES (256u << 10)
-/* What a document may walk at a time: some tens of milliseconds. */
-#define SLICE_STEPS (4u << 20)
 
 /* ---- inert entries ---- */
 
@@ -94,6 +92,9 @@ apply_run (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *doc
         entry.ops = run->entries[i].ops;
         if (i < *done) {
             status = WEIR_OK; /* it was applied before */
+        } else if (db->steps != NULL && *db->steps == 0) {
+            status = WEIR_BUSY;
+            deferred = true;
         } else if (run->kind == WEIR_ENTRY_DATA) {
             status = weir_doc_apply (doc, &entry, run->entries[i].payload, &deferred);
         } else {
@@ -154,17 +155,19 @@ void
 weir_repo_doc_run (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
                    const struct weir_repo_place *place, uint32_t branch)
 {
-    uint64_t budget = SLICE_STEPS;
+    uint64_t budget = self->document_steps;
     uint32_t done = 0;
     if (db->doc == NULL || db->behind.is_behind) {
         return;
     }
     db->history.upto = UINT64_MAX; /* our own open run may be sealed behind this row */
     db->history.without = db->position;
+    db->steps = &budget;
     weir_doc_set_budget (db->doc, &budget);
     enum weir_status status =
         apply_run (self, db, db->doc, run, place->lamport, branch, true, &done);
     weir_doc_set_budget (db->doc, NULL);
+    db->steps = NULL;
     db->history.without = 0;
     if (status != WEIR_OK && db->why == WEIR_BUSY) {
         fall_behind (self, db, done);
@@ -272,10 +275,12 @@ weir_repo_doc_replay (struct weir_repo *self, struct weir_repo_db *db, uint64_t 
 static enum weir_status
 catch_up (struct weir_repo *self, struct weir_repo_db *db)
 {
-    uint64_t budget = SLICE_STEPS;
+    uint64_t budget = self->document_steps;
+    db->steps = &budget;
     weir_doc_set_budget (db->doc, &budget);
     enum weir_status status = replay (self, db, db->doc, true, &db->behind);
     weir_doc_set_budget (db->doc, NULL);
+    db->steps = NULL;
     if (status == WEIR_OK) {
         db->behind.is_behind = false;
         db->deferred = WEIR_OK;

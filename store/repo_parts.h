@@ -131,6 +131,7 @@ struct weir_repo_db {
     uint64_t since_entries; /* applied behind the snapshot */
     uint64_t since_bytes;
     struct weir_repo_behind behind;
+    uint64_t *steps; /* left of a slice; NULL: no bound */
     enum weir_status deferred;  /* not WEIR_OK: why the document could not be brought up */
     uint64_t deferred_position; /* .. when the log ended here */
     enum weir_status why;       /* the last entry that was put off, by whatever replay */
@@ -159,6 +160,7 @@ struct weir_repo {
     uint8_t seed[32];
     uint64_t draws;
     size_t documents_bytes_max;
+    uint64_t document_steps;
     uint64_t epoch;
     uint64_t now_ms;
 

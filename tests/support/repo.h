@@ -24,12 +24,14 @@ struct node {
     uint8_t number;
     uint8_t starts; /* each start has a seed of its own */
     uint64_t now_ms;
+    uint64_t document_steps; /* of its options; at the next start */
 };
 
 static inline enum weir_status
 node_try_start (struct node *n)
 {
     struct weir_repo_options options = { .kv = n->kv, .tips = n->tips, .identity = &n->key };
+    options.document_steps = n->document_steps;
     options.seed[0] = n->number;
     options.seed[1] = ++n->starts;
     struct weir_error e = { 0 };
