@@ -4,6 +4,8 @@
 
 #include "store/crdt/export_parts.h"
 
+#include "store/base/map.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +68,52 @@ read_vector (const struct weir_export_reader *self, struct weir_reader *r, struc
     }
 }
 
-/* Its rows must stand in order: they are searched. */
+/* Beyond these nobody counts; sums of them do not overflow. */
+#define COUNT_MAX (UINT64_MAX >> 2)
+
+static void
+read_root_row (struct weir_export_reader *self, struct weir_reader *r)
+{
+    struct weir_export_root *root = &self->root;
+    struct weir_row row = { .count = 0 };
+    struct weir_op_row ops = { .ops = 0 };
+    size_t at = root->vector.count;
+    row.chain = read_chain (self, r, weir_read_varint (r));
+    row.count = weir_read_varint (r);
+    ops.ops = weir_read_varint (r);
+    weir_export_read_id (r, &row.tip);
+    ops.chain = row.chain;
+    ops.tip = row.tip;
+    if (at > 0) { /* in order: they are searched */
+        const struct weir_row *last = &root->vector.rows[at - 1];
+        int order = weir_chain_compare (&last->chain, &row.chain);
+        order = order != 0 ? order : weir_id_compare (&last->tip, &row.tip);
+        r->bad |= order >= 0;
+    }
+    r->bad |= row.count == 0 || row.count > COUNT_MAX || ops.ops > COUNT_MAX;
+    weir_grow (&root->vector.rows, &root->vector.cap, at + 1, sizeof row);
+    root->vector.rows[root->vector.count++] = row;
+    weir_grow (&root->ops_vector.rows, &root->ops_vector.cap, at + 1, sizeof ops);
+    root->ops_vector.rows[root->ops_vector.count++] = ops;
+}
+
+/* No tip stands twice, in whatever chains, and the root is one of them. */
+static bool
+is_root_good (const struct weir_export_root *root)
+{
+    struct weir_map *tips = weir_map_new ();
+    bool good = root->lamport <= COUNT_MAX;
+    bool found = false;
+    for (size_t i = 0; i < root->vector.count && good; i++) {
+        const struct weir_id *tip = &root->vector.rows[i].tip;
+        good = weir_map_put (tips, weir_id_bytes (tip), tips) == NULL;
+        found = found
+                || (weir_id_equal (tip, &root->entry) && root->ops_vector.rows[i].ops >= root->ops);
+    }
+    weir_map_destroy (&tips, NULL);
+    return good && found;
+}
+
 static void
 read_root (struct weir_export_reader *self, struct weir_reader *r)
 {
@@ -78,29 +125,11 @@ read_root (struct weir_export_reader *self, struct weir_reader *r)
     root->ops = (uint32_t) ops;
     uint64_t count = weir_read_varint (r);
     for (uint64_t i = 0; i < count && !r->bad; i++) {
-        struct weir_row row = { .count = 0 };
-        struct weir_op_row ops_row = { .ops = 0 };
-        row.chain = read_chain (self, r, weir_read_varint (r));
-        row.count = weir_read_varint (r);
-        ops_row.ops = weir_read_varint (r);
-        weir_export_read_id (r, &row.tip);
-        ops_row.chain = row.chain;
-        ops_row.tip = row.tip;
-        size_t at = root->vector.count;
-        if (at > 0) {
-            const struct weir_row *last = &root->vector.rows[at - 1];
-            int order = weir_chain_compare (&last->chain, &row.chain);
-            order = order != 0 ? order : weir_id_compare (&last->tip, &row.tip);
-            r->bad |= order >= 0;
-        }
-        r->bad |= row.count == 0;
-        weir_grow (&root->vector.rows, &root->vector.cap, at + 1, sizeof row);
-        root->vector.rows[root->vector.count++] = row;
-        weir_grow (&root->ops_vector.rows, &root->ops_vector.cap, at + 1, sizeof ops_row);
-        root->ops_vector.rows[root->ops_vector.count++] = ops_row;
+        read_root_row (self, r);
     }
     weir_export_read_id (r, &root->signer);
     struct weir_bytes signature = weir_read_bytes (r, WEIR_SIGNATURE_BYTES);
+    r->bad = r->bad || !is_root_good (root);
     if (!r->bad) {
         memcpy (root->signature.b, signature.data, WEIR_SIGNATURE_BYTES);
         weir_heads_put (&self->info.root, &root->entry);

@@ -62,12 +62,11 @@ weir_replica_show_all (struct weir_replica *self, struct weir_error *e)
     struct weir_log *log = &self->log;
     struct weir_doc *doc = NULL;
     uint32_t first = 0;
-    if (self->root == NULL) {
-        doc = weir_doc_new ();
-    } else {
-        if (weir_doc_load (&doc, weir_buf_bytes (&self->root->state)) != WEIR_OK) {
-            return weir_error_set (e, WEIR_BAD_EXPORT, NULL, "the state at the root does not load");
-        }
+    enum weir_status status = weir_replica_base (self, &doc, e);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    if (self->root != NULL) {
         first = self->root->number + 1;
     }
     for (uint32_t i = 0; i < weir_graph_count (log->graph); i++) {

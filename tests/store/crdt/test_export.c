@@ -698,6 +698,60 @@ test_root_moves_back (void **state)
     lab_fini (&lab);
 }
 
+/* Anybody can sign a root; what contradicts itself is refused, whoever signed it. */
+static void
+test_forged_root (void **state)
+{
+    (void) state;
+    struct shallows x;
+    shallows_init (&x);
+    struct weir_buf blob = export_shallow (x.a, x.root);
+    struct weir_buf newest = lab_snapshot (x.a);
+    for (int forgery = 0; forgery < 3; forgery++) {
+        struct weir_export_reader *reader = NULL;
+        struct weir_export_reader *other = NULL;
+        struct weir_export_runs runs;
+        const struct weir_export_root *told = NULL;
+        lab_ok (weir_export_open (&reader, weir_buf_bytes (&blob), 0, &e));
+        lab_ok (weir_export_open (&other, weir_buf_bytes (&newest), 0, &e));
+        lab_ok (weir_export_read_runs (reader, &runs, &e));
+        lab_ok (weir_export_read_root (reader, &told, &e));
+        struct weir_bytes settings = runs.settings[0].bytes;
+        struct weir_export_root root = *told;
+        root.signer = x.lab.devices[3].device;
+        if (forgery == 0) { /* another version's state */
+            lab_ok (weir_export_read_state (other, &root.state, &e));
+        } else if (forgery == 1) { /* a root that is none of its tips */
+            root.entry.b[0] ^= 1;
+        } else { /* one tip in two chains */
+            size_t last = root.vector.count - 1;
+            root.vector.rows[last].tip = root.vector.rows[0].tip;
+            root.ops_vector.rows[last].tip = root.vector.rows[0].tip;
+        }
+        struct weir_id hash =
+            weir_export_root_hash (weir_replica_database (x.a), &root, &settings, 1);
+        weir_sign (&root.signature, &x.lab.devices[3], WEIR_SIGN_EXPORT, weir_id_bytes (&hash));
+        struct weir_export_parts parts = {
+            .mode = WEIR_EXPORT_SHALLOW,
+            .database = *weir_replica_database (x.a),
+            .root = &root,
+            .settings = &settings,
+            .n_settings = 1,
+        };
+        struct weir_buf forged = { 0 };
+        struct weir_replica *fresh = lab_replica (&x.lab, 3);
+        lab_ok (weir_export_write (&parts, true, &forged, &e));
+        assert_refused (fresh, weir_buf_bytes (&forged), WEIR_BAD_EXPORT);
+        weir_replica_destroy (&fresh);
+        weir_buf_fini (&forged);
+        weir_export_close (&reader);
+        weir_export_close (&other);
+    }
+    weir_buf_fini (&blob);
+    weir_buf_fini (&newest);
+    shallows_fini (&x);
+}
+
 /* Who has no identity signs nothing, but passes on what others signed. */
 static void
 test_reads_only (void **state)
@@ -736,7 +790,8 @@ main (void)
         cmocka_unit_test (test_damage),          cmocka_unit_test (test_lies),
         cmocka_unit_test (test_shallow),         cmocka_unit_test (test_shallow_goes_on),
         cmocka_unit_test (test_stale),           cmocka_unit_test (test_batch),
-        cmocka_unit_test (test_root_moves_back), cmocka_unit_test (test_reads_only),
+        cmocka_unit_test (test_root_moves_back), cmocka_unit_test (test_forged_root),
+        cmocka_unit_test (test_reads_only),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
