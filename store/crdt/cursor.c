@@ -156,7 +156,8 @@ weir_replica_cursor_at (struct weir_replica *self, const struct weir_cursor *cur
     return WEIR_OK;
 }
 
-/* ---- bytes: format u8 | container 32 | side + 1 u8 | entry 32, offset varint (none at an end) ---- */
+/* ---- bytes: format u8 | container 32 | side + 1 u8 | entry 32, offset varint; the last two not
+ * of an end ---- */
 
 void
 weir_cursor_put (struct weir_buf *out, const struct weir_cursor *cursor)

@@ -84,8 +84,8 @@ weir_diff_same (const struct weir_item *a, const struct weir_item *b)
     if (a->value.type == WEIR_VALUE_CONTAINER) {
         return a->value.container == b->value.container;
     }
-    struct weir_id x = weir_diff_item_id (NULL, a);
-    struct weir_id y = weir_diff_item_id (NULL, b);
+    struct weir_id x = weir_diff_item_id (&weir_id_zero, a);
+    struct weir_id y = weir_diff_item_id (&weir_id_zero, b);
     return weir_id_equal (&x, &y);
 }
 

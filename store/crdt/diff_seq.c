@@ -344,6 +344,52 @@ pieces_cut (const struct pieces *p, const struct pieces *other)
     return out;
 }
 
+/* Takes off what both begin with; gives how many elements. *a and *b are slices. */
+static uint32_t
+pieces_skip_equal (struct pieces *a, struct pieces *b)
+{
+    uint32_t all = 0;
+    while (a->count > 0 && b->count > 0
+           && weir_op_id_compare (&a->items[0].id, &b->items[0].id) == 0) {
+        struct pieces *const sides[2] = { a, b };
+        uint32_t n = a->items[0].count < b->items[0].count ? a->items[0].count : b->items[0].count;
+        for (size_t i = 0; i < 2; i++) {
+            struct piece *first = &sides[i]->items[0];
+            first->id.offset += n;
+            first->at += n;
+            first->count -= n;
+            if (first->count == 0) {
+                sides[i]->items++;
+                sides[i]->count--;
+            }
+        }
+        all += n;
+    }
+    return all;
+}
+
+/* The same of what both end with. */
+static uint32_t
+pieces_drop_equal (struct pieces *a, struct pieces *b)
+{
+    uint32_t all = 0;
+    while (a->count > 0 && b->count > 0) {
+        struct piece *x = &a->items[a->count - 1];
+        struct piece *y = &b->items[b->count - 1];
+        uint32_t n = x->count < y->count ? x->count : y->count;
+        if (!weir_id_equal (&x->id.entry, &y->id.entry)
+            || x->id.offset + x->count != y->id.offset + y->count) {
+            break;
+        }
+        x->count -= n;
+        y->count -= n;
+        a->count -= x->count == 0;
+        b->count -= y->count == 0;
+        all += n;
+    }
+    return all;
+}
+
 /* ---- text and list ---- */
 
 struct sides {
@@ -414,14 +460,20 @@ weir_diff_seq (const struct weir_id *id, struct weir_container *a, struct weir_c
     struct sides s = { .id = id, .a = a, .b = b, .delta = d };
     struct pieces all_a = pieces_of (a);
     struct pieces all_b = pieces_of (b);
-    struct pieces sorted_a = pieces_sorted (&all_a);
-    struct pieces sorted_b = pieces_sorted (&all_b);
-    struct pieces of_a = pieces_cut (&all_a, &sorted_b);
-    struct pieces of_b = pieces_cut (&all_b, &sorted_a);
+    /* Most often little differs: only what lies between is looked up by id. */
+    struct pieces mid_a = all_a;
+    struct pieces mid_b = all_b;
+    uint32_t before = pieces_skip_equal (&mid_a, &mid_b);
+    uint32_t behind = pieces_drop_equal (&mid_a, &mid_b);
+    struct pieces sorted_a = pieces_sorted (&mid_a);
+    struct pieces sorted_b = pieces_sorted (&mid_b);
+    struct pieces of_a = pieces_cut (&mid_a, &sorted_b);
+    struct pieces of_b = pieces_cut (&mid_b, &sorted_a);
     if ((b != NULL ? b : a)->type == &weir_container_text) {
         s.style_a = weir_styles_of (a);
         s.style_b = weir_styles_of (b);
     }
+    put_retain (&s, before);
     for (size_t i = 0, k = 0; i < of_a.count || k < of_b.count;) {
         if (i < of_a.count && !of_a.items[i].is_common) {
             put_piece (&s, &of_a.items[i++], false);
@@ -436,6 +488,7 @@ weir_diff_seq (const struct weir_id *id, struct weir_container *a, struct weir_c
             k++;
         }
     }
+    put_retain (&s, behind);
     weir_styles_fini (&s.style_a);
     weir_styles_fini (&s.style_b);
     free (all_a.items);

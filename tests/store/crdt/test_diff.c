@@ -316,96 +316,94 @@ filled_in (struct pad *p, const char *diff)
 #define ROW(id, type, diff)                                                                        \
     "{\"container\": \"$" id "\", \"type\": \"" type "\", \"diff\": " diff "}"
 
+static const struct {
+    const char *diff;
+    enum weir_status status;
+} refused[] = {
+    { "{}", WEIR_INVALID_JSON },
+    { "[1]", WEIR_INVALID_JSON },
+    { "[{}]", WEIR_INVALID_JSON },
+    { "[{\"container\": \"short\", \"type\": \"map\", \"diff\": {}}]", WEIR_INVALID_JSON },
+    { "[" ROW ("m", "blob", "{}") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("x", "map", "{}") "]", WEIR_NOT_FOUND },
+    { "[" ROW ("m", "list", "[]") "]", WEIR_NOT_FOUND },
+    { "[" ROW ("m", "map", "{}") "," ROW ("m", "map", "{}") "]", WEIR_INVALID_JSON },
+    /* The first row is good: still nothing is done. */
+    { "[" ROW ("m", "map", "{\"set\": {\"a\": 2}}") "," ROW ("m", "map", "{}") "]",
+      WEIR_INVALID_JSON },
+    { "[" ROW ("m", "map", "[]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("m", "map", "{\"delete\": [1]}") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("m", "map", "{\"set\": {\"k\": []}}") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("m", "map", "{\"set\": {\"k\": {\"x\": 1}}}") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("m", "map", "{\"set\": {\"k\": {\"$container\": \"x\"}}}") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("m", "map",
+               "{\"set\": {\"k\": {\"$container\": \"$x\", \"type\": \"map\"},"
+               " \"l\": {\"$container\": \"$x\", \"type\": \"map\"}}}") "]",
+      WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "{}") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{\"retain\": 0}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{\"retain\": 5}]") "]", WEIR_OUT_OF_RANGE },
+    { "[" ROW ("t", "text", "[{\"retain\": 2}, {\"delete\": 3}]") "]", WEIR_OUT_OF_RANGE },
+    { "[" ROW ("t", "text", "[{\"delete\": 99999999999}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{\"insert\": [1]}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{\"insert\": \"\"}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{\"insert\": \"x\", \"attributes\": [1]}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{\"insert\": \"x\", \"attributes\": {\"b\": {}}}]") "]",
+      WEIR_INVALID_JSON },
+    { "[" ROW ("t", "text", "[{\"delete\": 1, \"attributes\": {\"b\": 1}}]") "]",
+      WEIR_INVALID_JSON },
+    { "[" ROW ("l", "list", "[{\"insert\": \"x\"}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("l", "list", "[{\"insert\": []}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("l", "list", "[{\"set\": 1}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("l", "list", "[{\"retain\": 1, \"attributes\": {\"b\": 1}}]") "]",
+      WEIR_INVALID_JSON },
+    { "[" ROW ("l", "list", "[{\"insert\": [1], \"move\": 0}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("l", "list", "[{\"insert\": [{\"$container\": \"$x\", \"type\": \"map\"}]}]") "]",
+      WEIR_INVALID_JSON }, /* lists have no children by path */
+    { "[" ROW ("v", "movable", "[{\"insert\": [1], \"move\": 0}]") "]", WEIR_OUT_OF_RANGE },
+    { "[" ROW ("v", "movable", "[{\"insert\": [1], \"move\": 3}]") "]", WEIR_OUT_OF_RANGE },
+    { "[" ROW ("v", "movable", "[{\"insert\": [1, 2], \"move\": 0}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("v", "movable",
+               "[{\"delete\": 1}, {\"insert\": [1], \"move\": 0},"
+               " {\"insert\": [1], \"move\": 0}]") "]",
+      WEIR_OUT_OF_RANGE },
+    { "[" ROW ("v", "movable", "[{\"retain\": 3}, {\"set\": 1}]") "]", WEIR_OUT_OF_RANGE },
+    { "[" ROW ("r", "tree", "{}") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("r", "tree", "[{\"move\": \"$n\", \"parent\": \"$n\", \"index\": 0}]") "]",
+      WEIR_CONFLICT },
+    { "[" ROW ("r", "tree", "[{\"move\": \"$n\", \"parent\": null, \"index\": 1}]") "]",
+      WEIR_OUT_OF_RANGE },
+    { "[" ROW ("r", "tree", "[{\"move\": \"$n\", \"parent\": null}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("r", "tree", "[{\"create\": \"$n\", \"parent\": null, \"index\": 0}]") "]",
+      WEIR_OUT_OF_RANGE },
+    { "[" ROW ("r", "tree", "[{\"create\": \"what\", \"parent\": null, \"index\": 0}]") "]",
+      WEIR_INVALID_JSON },
+    { "[" ROW ("r", "tree", "[{\"delete\": \"$n\"}, {\"delete\": \"$n\"}]") "]",
+      WEIR_OUT_OF_RANGE },
+    { "[" ROW ("r", "tree", "[{\"delete\": 5}]") "]", WEIR_INVALID_JSON },
+    { "[" ROW ("r", "tree",
+               "[{\"delete\": \"$n\"}, {\"create\": \"$n\", \"parent\": \"$n\","
+               " \"index\": 0}]") "]",
+      WEIR_OUT_OF_RANGE },
+    { "[" ROW ("c", "counter", "\"1\"") "]", WEIR_INVALID_JSON },
+};
+
 static void
 test_refused (void **state)
 {
-    static const struct {
-        const char *diff;
-        enum weir_status status;
-    } cases[] = {
-        { "{}", WEIR_INVALID_JSON },
-        { "[1]", WEIR_INVALID_JSON },
-        { "[{}]", WEIR_INVALID_JSON },
-        { "[{\"container\": \"short\", \"type\": \"map\", \"diff\": {}}]", WEIR_INVALID_JSON },
-        { "[" ROW ("m", "blob", "{}") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("x", "map", "{}") "]", WEIR_NOT_FOUND },
-        { "[" ROW ("m", "list", "[]") "]", WEIR_NOT_FOUND },
-        { "[" ROW ("m", "map", "{}") "," ROW ("m", "map", "{}") "]", WEIR_INVALID_JSON },
-        /* The first row is good: still nothing is done. */
-        { "[" ROW ("m", "map", "{\"set\": {\"a\": 2}}") "," ROW ("m", "map", "{}") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("m", "map", "[]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("m", "map", "{\"delete\": [1]}") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("m", "map", "{\"set\": {\"k\": []}}") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("m", "map", "{\"set\": {\"k\": {\"x\": 1}}}") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("m", "map", "{\"set\": {\"k\": {\"$container\": \"x\"}}}") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("m", "map",
-                   "{\"set\": {\"k\": {\"$container\": \"$x\", \"type\": \"map\"},"
-                   " \"l\": {\"$container\": \"$x\", \"type\": \"map\"}}}") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "{}") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{\"retain\": 0}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{\"retain\": 5}]") "]", WEIR_OUT_OF_RANGE },
-        { "[" ROW ("t", "text", "[{\"retain\": 2}, {\"delete\": 3}]") "]", WEIR_OUT_OF_RANGE },
-        { "[" ROW ("t", "text", "[{\"delete\": 99999999999}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{\"insert\": [1]}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{\"insert\": \"\"}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{\"insert\": \"x\", \"attributes\": [1]}]") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{\"insert\": \"x\", \"attributes\": {\"b\": {}}}]") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("t", "text", "[{\"delete\": 1, \"attributes\": {\"b\": 1}}]") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("l", "list", "[{\"insert\": \"x\"}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("l", "list", "[{\"insert\": []}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("l", "list", "[{\"set\": 1}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("l", "list", "[{\"retain\": 1, \"attributes\": {\"b\": 1}}]") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("l", "list", "[{\"insert\": [1], \"move\": 0}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("l", "list",
-                   "[{\"insert\": [{\"$container\": \"$x\", \"type\": \"map\"}]}]") "]",
-          WEIR_INVALID_JSON }, /* lists have no children by path */
-        { "[" ROW ("v", "movable", "[{\"insert\": [1], \"move\": 0}]") "]", WEIR_OUT_OF_RANGE },
-        { "[" ROW ("v", "movable", "[{\"insert\": [1], \"move\": 3}]") "]", WEIR_OUT_OF_RANGE },
-        { "[" ROW ("v", "movable", "[{\"insert\": [1, 2], \"move\": 0}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("v", "movable",
-                   "[{\"delete\": 1}, {\"insert\": [1], \"move\": 0},"
-                   " {\"insert\": [1], \"move\": 0}]") "]",
-          WEIR_OUT_OF_RANGE },
-        { "[" ROW ("v", "movable", "[{\"retain\": 3}, {\"set\": 1}]") "]", WEIR_OUT_OF_RANGE },
-        { "[" ROW ("r", "tree", "{}") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("r", "tree", "[{\"move\": \"$n\", \"parent\": \"$n\", \"index\": 0}]") "]",
-          WEIR_CONFLICT },
-        { "[" ROW ("r", "tree", "[{\"move\": \"$n\", \"parent\": null, \"index\": 1}]") "]",
-          WEIR_OUT_OF_RANGE },
-        { "[" ROW ("r", "tree", "[{\"move\": \"$n\", \"parent\": null}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("r", "tree", "[{\"create\": \"$n\", \"parent\": null, \"index\": 0}]") "]",
-          WEIR_OUT_OF_RANGE },
-        { "[" ROW ("r", "tree", "[{\"create\": \"what\", \"parent\": null, \"index\": 0}]") "]",
-          WEIR_INVALID_JSON },
-        { "[" ROW ("r", "tree", "[{\"delete\": \"$n\"}, {\"delete\": \"$n\"}]") "]",
-          WEIR_OUT_OF_RANGE },
-        { "[" ROW ("r", "tree", "[{\"delete\": 5}]") "]", WEIR_INVALID_JSON },
-        { "[" ROW ("r", "tree",
-                   "[{\"delete\": \"$n\"}, {\"create\": \"$n\", \"parent\": \"$n\","
-                   " \"index\": 0}]") "]",
-          WEIR_OUT_OF_RANGE },
-        { "[" ROW ("c", "counter", "\"1\"") "]", WEIR_INVALID_JSON },
-    };
     struct pad p;
     pad_init (&p);
     furnish (&p);
     json_t *before = NULL;
     lab_ok (weir_doc_get (weir_replica_doc (p.r), "", &before, &e));
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct weir_error error = { 0 };
-        char *text = filled_in (&p, cases[i].diff);
+        char *text = filled_in (&p, refused[i].diff);
         json_t *diff = fixture_json (text);
         enum weir_status status = weir_replica_apply_diff (p.r, diff, &error);
-        if (status != cases[i].status) {
-            fail_msg ("%s: %s (%s)", cases[i].diff, weir_status_code (status), error.what);
+        if (status != refused[i].status) {
+            fail_msg ("%s: %s (%s)", refused[i].diff, weir_status_code (status), error.what);
         }
         json_t *after = NULL;
         lab_ok (weir_doc_get (weir_replica_doc (p.r), "", &after, &e));
