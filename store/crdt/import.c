@@ -191,21 +191,6 @@ plan_sources (struct weir_replica *self, struct source *sources, size_t count,
     }
 }
 
-static void
-swap_in (struct weir_replica *self, struct weir_replica *fresh)
-{
-    struct weir_log log = self->log;
-    struct weir_doc *doc = self->doc;
-    self->log = fresh->log;
-    self->doc = fresh->doc;
-    self->root = fresh->root;
-    self->inert = fresh->inert;
-    fresh->log = log;
-    fresh->doc = doc;
-    fresh->root = NULL;
-    weir_doc_set_history (self->doc, &self->history);
-}
-
 /* The first that this replica sees is a shallow snapshot: it begins at its root, on the word of
  * its signer. Everything is made beside, so that nothing is left when it fails. */
 static enum weir_status
@@ -241,7 +226,7 @@ import_root (struct weir_replica *self, struct source *source, struct weir_impor
     weir_plan_fini (&plan);
     if (status == WEIR_OK) {
         weir_replica_event_begin (self, WEIR_BY_IMPORT);
-        swap_in (self, fresh);
+        weir_replica_swap (self, fresh);
         self->knows_tip = false;
         result_success (self, 0, result);
         result_pending (self, result);
@@ -275,8 +260,14 @@ import_sources (struct weir_replica *self, struct source *sources, size_t count,
             weir_replica_event_begin (self, WEIR_BY_IMPORT);
         }
         weir_replica_apply_from (self, first);
-        result_success (self, first, result);
-        result_pending (self, result);
+        if (self->astray != WEIR_OK) {
+            status = weir_error_set (e, self->astray, NULL,
+                                     "to show it would take more memory than there may be");
+            weir_replica_roll_back (self, first, &plan);
+        } else {
+            result_success (self, first, result);
+            result_pending (self, result);
+        }
         if (is_shown) {
             weir_replica_event_end (self, WEIR_BY_IMPORT);
         }

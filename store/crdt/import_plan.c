@@ -28,6 +28,10 @@ weir_plan_fini (struct weir_plan *plan)
             plan->items[i]->was->is_marked = false;
         }
     }
+    for (size_t i = 0; i < plan->n_ended; i++) {
+        weir_log_wait_destroy (&plan->ended[i]);
+    }
+    free (plan->ended);
     weir_map_destroy (&plan->waits, NULL);
     weir_map_destroy (&plan->cut, NULL);
     weir_arena_destroy (&plan->arena);
@@ -52,7 +56,10 @@ item_new (struct weir_plan *plan, const struct weir_run *run)
 void
 weir_plan_add (struct weir_plan *plan, const struct weir_run *run, uint32_t source)
 {
-    item_new (plan, run)->source = source;
+    struct weir_plan_run *item = item_new (plan, run);
+    item->source = source;
+    item->is_new = true;
+    item->tip = *weir_run_tip (run);
 }
 
 /* ---- entries that will be here ---- */
@@ -526,7 +533,10 @@ weir_plan_commit (struct weir_plan *plan)
                 weir_log_wait_unlink (log, was);
             }
             if (item->is_linked || item->is_known) {
-                weir_log_wait_destroy (log, &was);
+                weir_log_wait_out (log, was);
+                weir_grow (&plan->ended, &plan->ended_cap, plan->n_ended + 1,
+                           sizeof (struct weir_log_wait *));
+                plan->ended[plan->n_ended++] = was;
             } else {
                 weir_log_wait_for (log, was, &item->missing);
             }

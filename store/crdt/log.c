@@ -590,13 +590,18 @@ weir_log_wait (struct weir_log *log, const struct weir_run *run, const struct we
 }
 
 void
-weir_log_wait_destroy (struct weir_log *log, struct weir_log_wait **wait_p)
+weir_log_wait_out (struct weir_log *log, struct weir_log_wait *wait)
 {
-    struct weir_log_wait *wait = *wait_p;
-    *wait_p = NULL;
     (void) weir_map_remove (log->waiting, weir_id_bytes (weir_run_tip (&wait->run)));
     log->n_waiting--;
     log->waiting_bytes -= wait_bytes (wait);
+}
+
+void
+weir_log_wait_destroy (struct weir_log_wait **wait_p)
+{
+    struct weir_log_wait *wait = *wait_p;
+    *wait_p = NULL;
     free (wait->run.entries);
     weir_buf_fini (&wait->bytes);
     free (wait);

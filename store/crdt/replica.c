@@ -257,14 +257,15 @@ weir_replica_apply (struct weir_replica *self, uint32_t number)
 {
     struct weir_log_row *row = &self->log.rows[number];
     bool deferred = false;
-    if (self->is_astray) {
+    if (self->astray != WEIR_OK) {
         return;
     }
     enum weir_status status = weir_log_apply (&self->log, number, self->doc, &deferred);
     if (deferred && !self->is_replaying) {
-        self->is_astray = true;
+        self->astray = status;
         return;
     }
+    self->gave_up = self->gave_up || deferred;
     row->is_applied = true;
     if (status != WEIR_OK) {
         weir_replica_set_inert (self, number, status);
@@ -342,7 +343,11 @@ entry_written (struct weir_replica *self, uint32_t number)
     self->tip = number;
     if (self->view != NULL) {
         weir_numbers_push (&self->view_order, number);
-        weir_replica_apply (self, number);
+        weir_replica_apply_from (self, number);
+        if (self->astray != WEIR_OK) {
+            self->astray = WEIR_OK;
+            weir_ignore (weir_replica_show_all (self, NULL));
+        }
     } else {
         self->log.rows[number].is_applied = true;
     }

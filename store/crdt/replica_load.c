@@ -50,8 +50,8 @@ void
 weir_replica_apply_from (struct weir_replica *self, uint32_t first)
 {
     apply_all (self, first);
-    if (self->is_astray) {
-        self->is_astray = false;
+    if (self->astray != WEIR_OK && self->astray != WEIR_LIMIT) {
+        self->astray = WEIR_OK;
         weir_ignore (weir_replica_show_all (self, NULL));
     }
 }
@@ -81,9 +81,12 @@ weir_replica_show_all (struct weir_replica *self, struct weir_error *e)
     self->doc = doc;
     weir_doc_set_history (doc, &self->history);
     self->is_replaying = true;
+    self->gave_up = false;
     apply_all (self, first);
     self->is_replaying = false;
-    return WEIR_OK;
+    return self->gave_up ? weir_error_set (e, WEIR_LIMIT, NULL,
+                                           "to show it would take more memory than there may be")
+                         : WEIR_OK;
 }
 
 /* ---- shallow roots ---- */

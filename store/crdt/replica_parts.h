@@ -100,6 +100,7 @@ struct weir_replica_root {
     uint32_t number; /* of the root's row */
 };
 
+struct weir_plan;
 struct weir_replica_events; /* diff.c */
 
 struct weir_replica {
@@ -117,9 +118,10 @@ struct weir_replica {
     struct weir_history view_history;
     struct weir_change *change; /* NULL: none is open */
     struct weir_buf scratch;
-    uint64_t inert;    /* entries, ever */
-    bool is_astray;    /* the document could not go on: it is not what the log says */
-    bool is_replaying; /* it is made anew */
+    uint64_t inert;          /* entries, ever */
+    enum weir_status astray; /* why the document could not go on: it is not what the log says */
+    bool is_replaying;       /* it is made anew */
+    bool gave_up;            /* and lacks an entry that would take too much */
 
     const char *origin; /* of the next local event; NULL: "" */
     weir_replica_event_fn *subscriber;
@@ -177,7 +179,9 @@ void weir_log_wait_for (struct weir_log *log, struct weir_log_wait *wait,
                         const struct weir_id *missing);
 /* Takes it out of its list; it stays in `waiting`. */
 void weir_log_wait_unlink (struct weir_log *log, struct weir_log_wait *wait);
-void weir_log_wait_destroy (struct weir_log *log, struct weir_log_wait **wait_p);
+/* Takes it out of `waiting`, too: it is the caller's then. */
+void weir_log_wait_out (struct weir_log *log, struct weir_log_wait *wait);
+void weir_log_wait_destroy (struct weir_log_wait **wait_p);
 struct weir_log_wait *weir_log_waits (const struct weir_log *log, const struct weir_id *missing);
 bool weir_log_is_waiting (const struct weir_log *log, const struct weir_id *tip);
 
@@ -205,10 +209,12 @@ void weir_replica_set_lane (struct weir_replica *self, uint64_t lane);
  * into the log, which is empty. */
 void weir_replica_root_take (struct weir_replica *self, const struct weir_export_root *told,
                              const struct weir_run *settings, size_t n_settings);
-/* Makes the document of all that is in the log, by replay. */
+/* Makes the document of all that is in the log, by replay. WEIR_BAD_EXPORT (the state at the
+ * root); WEIR_LIMIT: made, but for what would take too much. */
 WEIR_MUST enum weir_status weir_replica_show_all (struct weir_replica *self, struct weir_error *e);
 /* Applies everything from `first` on to the document, in an order that is cheap. A document that
- * cannot go on, because a snapshot's state was not of its history, is made anew. */
+ * cannot go on, because a snapshot's state was not of its history, is made anew; one that would
+ * take more memory than there may be leaves WEIR_LIMIT in `astray`. */
 void weir_replica_apply_from (struct weir_replica *self, uint32_t first);
 
 /* Gives an entry to one who reads the history; what fn returns. */
@@ -230,6 +236,12 @@ WEIR_MUST enum weir_status weir_replica_view_at (struct weir_replica *self,
 WEIR_MUST enum weir_status weir_replica_version (struct weir_replica *self,
                                                  const struct weir_heads *heads,
                                                  struct weir_numbers *out, struct weir_error *e);
+/* Log, root and document change hands. */
+void weir_replica_swap (struct weir_replica *self, struct weir_replica *fresh);
+/* Undoes a plan that was carried out, by making everything before entry `first` anew: what came
+ * cannot be shown. */
+void weir_replica_roll_back (struct weir_replica *self, uint32_t first,
+                             const struct weir_plan *plan);
 /* The same by numbers; `order` is what was applied. */
 WEIR_MUST enum weir_status weir_replica_view_of (struct weir_replica *self,
                                                  const struct weir_numbers *version,
@@ -262,6 +274,8 @@ struct weir_plan_run {
     uint32_t source;           /* which blob brought it */
     uint32_t skip;             /* its first entries that are here */
     bool is_linked;
+    bool is_new; /* it is no run that waited before */
+    struct weir_id tip;
     bool is_known;                  /* all of it is here, or waits already */
     bool is_good;                   /* its signature was verified, or need not be */
     struct weir_id missing;         /* when it waits */
@@ -288,6 +302,9 @@ struct weir_plan {
     struct weir_map *waits; /* missing id -> the first that waits for it */
     struct weir_map *cut;   /* entries in the blobs that lie before a shallow root */
     uint32_t bad_source;
+    struct weir_log_wait **ended; /* waited before, and do no more: kept to be undone */
+    size_t n_ended;
+    size_t ended_cap;
 };
 void weir_plan_init (struct weir_plan *plan, struct weir_replica *replica);
 void weir_plan_fini (struct weir_plan *plan);

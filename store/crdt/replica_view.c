@@ -240,6 +240,71 @@ fork_runs (const struct weir_replica *self, struct weir_replica *fork, const uin
     free (entries);
 }
 
+void
+weir_replica_swap (struct weir_replica *self, struct weir_replica *fresh)
+{
+    struct weir_log log = self->log;
+    struct weir_doc *doc = self->doc;
+    struct weir_replica_root *root = self->root;
+    self->log = fresh->log;
+    self->doc = fresh->doc;
+    self->root = fresh->root;
+    self->inert = fresh->inert;
+    fresh->log = log;
+    fresh->doc = doc;
+    fresh->root = root;
+    weir_doc_set_history (self->doc, &self->history);
+}
+
+/* What waited before the plan waits again, and nothing that came with it. */
+static void
+restore_waiting (const struct weir_replica *self, struct weir_replica *fresh,
+                 const struct weir_plan *plan)
+{
+    struct weir_map *came = weir_map_new ();
+    struct weir_bytes key;
+    void *value = NULL;
+    for (size_t i = 0; i < plan->n_items; i++) {
+        if (plan->items[i]->is_new) {
+            (void) weir_map_put (came, weir_id_bytes (&plan->items[i]->tip), fresh);
+        }
+    }
+    for (size_t i = 0; weir_map_next (self->log.waiting, &i, &key, &value);) {
+        const struct weir_log_wait *wait = value;
+        if (weir_map_get (came, key) == NULL) {
+            weir_log_wait (&fresh->log, &wait->run, &wait->missing);
+        }
+    }
+    for (size_t i = 0; i < plan->n_ended; i++) {
+        weir_log_wait (&fresh->log, &plan->ended[i]->run, &plan->ended[i]->missing);
+    }
+    weir_map_destroy (&came, NULL);
+}
+
+void
+weir_replica_roll_back (struct weir_replica *self, uint32_t first, const struct weir_plan *plan)
+{
+    struct weir_replica *fresh = weir_replica_make (&self->options);
+    uint8_t *in = weir_alloc ((size_t) weir_graph_count (self->log.graph) + 1);
+    memset (in, 1, first);
+    weir_log_close_run (&self->log, self->options.identity);
+    weir_log_check_vouched (&self->log);
+    fresh->log.database = self->log.database;
+    if (self->root != NULL) {
+        weir_replica_root_take (fresh, &self->root->told, self->root->runs, self->root->n_runs);
+    }
+    fork_runs (self, fresh, in);
+    restore_waiting (self, fresh, plan);
+    weir_ignore (weir_replica_show_all (fresh, NULL));
+    if (first == 0 && fresh->log.n_waiting == 0) {
+        fresh->log.database = weir_id_zero;
+    }
+    weir_replica_swap (self, fresh);
+    self->astray = WEIR_OK;
+    weir_replica_destroy (&fresh);
+    free (in);
+}
+
 enum weir_status
 weir_replica_fork (struct weir_replica *self, const struct weir_heads *heads,
                    struct weir_replica **out, struct weir_error *e)
@@ -270,6 +335,7 @@ weir_replica_fork (struct weir_replica *self, const struct weir_heads *heads,
         goto done;
     }
     weir_log_close_run (&self->log, self->options.identity);
+    weir_log_check_vouched (&self->log);
     options.lane = options.next_lane == NULL ? 0 : options.next_lane (options.context);
     fork = weir_replica_make (&options);
     fork->log.database = self->log.database;

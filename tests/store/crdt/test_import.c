@@ -4,7 +4,7 @@
 
 #include "tests/store/crdt/replica_fixture.h"
 
-#include "store/crdt/export.h"
+#include "store/crdt/replica_parts.h"
 
 #include <stdio.h>
 
@@ -592,6 +592,48 @@ test_too_many_ops (void **state)
     (void) state;
 }
 
+/* What the document cannot take is undone: entries, and what waited for them. */
+static void
+test_rolled_back (void **state)
+{
+    struct lab lab;
+    lab_init (&lab);
+    struct weir_replica *whole = history (&lab, 6);
+    struct weir_replica *r = lab_replica (&lab, 2);
+    struct weir_heads before = { 0 };
+    struct weir_heads after = { 0 };
+    struct parts p;
+    parts_init (&p, whole);
+    lab_set (r, "own", 1);
+    (void) lab_commit (r, "", 0);
+    struct weir_bytes some[] = { p.runs.runs[1].bytes, p.runs.runs[4].bytes, p.runs.runs[6].bytes };
+    assert_int_equal (import_runs (r, &p.database, some, 3, NULL), WEIR_OK);
+    weir_replica_log_heads (r, &before);
+    struct weir_buf bytes = lab_snapshot (r);
+    struct weir_bytes rest[] = { p.runs.runs[2].bytes, p.runs.runs[3].bytes };
+    r->astray = WEIR_LIMIT; /* as if the document had said so */
+    assert_int_equal (import_runs (r, &p.database, rest, 2, NULL), WEIR_LIMIT);
+    weir_replica_log_heads (r, &after);
+    assert_same_heads (&before, &after);
+    struct weir_buf again = lab_snapshot (r);
+    assert_int_equal (bytes.len, again.len);
+    assert_memory_equal (bytes.data, again.data, bytes.len);
+    assert_int_equal (import_runs (r, &p.database, rest, 2, NULL), WEIR_OK);
+    lab_set (r, "own", 2);
+    lab_sync (whole, r);
+    lab_sync (r, whole);
+    assert_same_replicas (whole, r);
+    weir_buf_fini (&bytes);
+    weir_buf_fini (&again);
+    weir_heads_fini (&before);
+    weir_heads_fini (&after);
+    parts_fini (&p);
+    weir_replica_destroy (&r);
+    weir_replica_destroy (&whole);
+    lab_fini (&lab);
+    (void) state;
+}
+
 static void
 test_too_many_wait (void **state)
 {
@@ -641,6 +683,7 @@ main (void)
         cmocka_unit_test (test_runs_that_part), cmocka_unit_test (test_back_dated),
         cmocka_unit_test (test_batch),          cmocka_unit_test (test_batch_signatures),
         cmocka_unit_test (test_too_many_ops),   cmocka_unit_test (test_too_many_wait),
+        cmocka_unit_test (test_rolled_back),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
