@@ -515,6 +515,63 @@ test_revert (void **state)
     (void) state;
 }
 
+/* Children by path keep what is in them while they are hidden: when they come back, they are as
+ * they were at the version, whatever was written below in between. */
+static void
+test_revert_hidden (void **state)
+{
+    static const struct weir_container_type *const types[] = {
+        &weir_container_map,     &weir_container_list, &weir_container_text,
+        &weir_container_movable, &weir_container_tree, &weir_container_counter,
+    };
+    struct pad p;
+    struct weir_container *child[6];
+    struct weir_container *below = NULL;
+    struct weir_value half = { .type = WEIR_VALUE_DOUBLE, .number.d = 0.5 };
+    uint32_t node;
+    pad_init (&p);
+    struct weir_container *m = root (&p, "m", &weir_container_map);
+    json_t *versions[2] = { NULL, NULL };
+    struct weir_heads heads[2] = { { 0 }, { 0 } };
+    for (unsigned round = 0; round < 2; round++) {
+        for (size_t i = 0; i < 6; i++) {
+            lab_ok (weir_change_child (lab_change (p.r), m, fixture_text (types[i]->name), types[i],
+                                       &child[i], &e));
+        }
+        lab_ok (weir_change_child (lab_change (p.r), child[0], fixture_text ("in"),
+                                   &weir_container_map, &below, &e));
+        lab_ok (weir_change_map_set (lab_change (p.r), below,
+                                     fixture_text (round == 0 ? "then" : "later"), &half, &e));
+        lab_ok (weir_change_list_insert (lab_change (p.r), child[1], 0, &half, 1, NULL, &e));
+        lab_ok (weir_change_text_insert (lab_change (p.r), child[2], 0, fixture_text ("x"), &e));
+        lab_ok (weir_change_list_insert (lab_change (p.r), child[3], 0, &half, 1, NULL, &e));
+        lab_ok (weir_change_tree_create (lab_change (p.r), child[4], WEIR_TREE_ROOT, 0, &node, &e));
+        lab_ok (weir_change_tree_create (lab_change (p.r), child[4], node, 0, &node, &e));
+        lab_ok (weir_change_increment (lab_change (p.r), child[5], &half, &e));
+        (void) lab_commit (p.r, "", 0);
+        weir_replica_log_heads (p.r, &heads[round]);
+        lab_ok (weir_doc_get (weir_replica_doc (p.r), "", &versions[round], &e));
+    }
+    for (unsigned round = 0; round < 4; round++) {
+        for (size_t i = 0; i < 6; i++) {
+            lab_ok (
+                weir_change_map_delete (lab_change (p.r), m, fixture_text (types[i]->name), &e));
+        }
+        lab_ok (weir_replica_revert_to (p.r, &heads[round % 2], &e));
+        (void) lab_commit (p.r, "", 0);
+        json_t *now = NULL;
+        lab_ok (weir_doc_get (weir_replica_doc (p.r), "", &now, &e));
+        assert_true (json_equal (now, versions[round % 2]));
+        json_decref (now);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        json_decref (versions[i]);
+        weir_heads_fini (&heads[i]);
+    }
+    pad_fini (&p);
+    (void) state;
+}
+
 /* A text longer than an entry's payload, and a list of many: in as many entries as it takes. */
 static void
 test_long (void **state)
@@ -602,6 +659,7 @@ main (void)
         cmocka_unit_test (test_reserved_root),
         cmocka_unit_test (test_revert),
         cmocka_unit_test (test_long),
+        cmocka_unit_test (test_revert_hidden),
         cmocka_unit_test (test_shallow),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

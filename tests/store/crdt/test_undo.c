@@ -170,6 +170,58 @@ test_others (void **state)
     (void) state;
 }
 
+/* Others write again and again before it is undone: their writes are put together. */
+static void
+test_others_often (void **state)
+{
+    struct pad p;
+    struct weir_value v[3] = { { .type = WEIR_VALUE_INT, .number.i = 1 },
+                               { .type = WEIR_VALUE_INT, .number.i = 2 },
+                               { .type = WEIR_VALUE_INT, .number.i = 3 } };
+    struct weir_value yes = { .type = WEIR_VALUE_TRUE };
+    pad_init (&p, 0, 0);
+    struct weir_container *m = root (p.r, "v", &weir_container_movable);
+    struct weir_container *t = root (p.r, "t", &weir_container_text);
+    lab_ok (weir_change_list_insert (lab_change (p.r), m, 0, v, 3, NULL, &e));
+    type (p.r, 0, "abcdef");
+    lab_ok (weir_change_list_move (lab_change (p.r), m, 0, 2, &e));
+    lab_ok (weir_change_text_mark (lab_change (p.r), t, 0, 6, fixture_text ("b"), &yes,
+                                   WEIR_EXPAND_AFTER, &e));
+    lab_set (p.r, "x", 1);
+    lab_set (p.r, "y", 1);
+    lab_type (p.r, 3, "MINE");
+    (void) lab_commit (p.r, "", 0);
+    lab_sync (p.r, p.other);
+    struct weir_container *m2 = root (p.other, "v", &weir_container_movable);
+    struct weir_container *t2 = root (p.other, "t", &weir_container_text);
+    for (int64_t i = 0; i < 3; i++) {
+        lab_ok (weir_change_list_set (lab_change (p.other), m2, 2, &v[(size_t) i], NULL, &e));
+        lab_ok (weir_change_text_delete (lab_change (p.other), t2, 0, 1, &e));
+        lab_ok (weir_change_text_mark (lab_change (p.other), t2, 0, 1, fixture_text ("b"), &yes,
+                                       WEIR_EXPAND_AFTER, &e));
+        lab_set (p.other, "x", 7 + i);
+        type (p.other, 1, "O");
+        lab_sync (p.other, p.r);
+    }
+    undo (&p);
+    json_t *shown = NULL;
+    lab_ok (weir_doc_get (weir_replica_doc (p.r), "", &shown, &e));
+    const char *text = json_string_value (json_object_get (shown, "t"));
+    assert_null (strpbrk (text, "MINE"));
+    assert_non_null (strstr (text, "def"));
+    json_t *wanted = fixture_json ("{\"x\": 9}");
+    assert_true (json_equal (json_object_get (shown, "m"), wanted));
+    json_decref (wanted);
+    wanted = fixture_json ("[3, 2, 3]"); /* back in its place, with their value */
+    assert_true (json_equal (json_object_get (shown, "v"), wanted));
+    json_decref (wanted);
+    json_decref (shown);
+    lab_sync (p.r, p.other);
+    assert_same_replicas (p.r, p.other);
+    pad_fini (&p);
+    (void) state;
+}
+
 /* What another deleted does not come back; what they moved stays where they put it. */
 static void
 test_others_take (void **state)
@@ -321,10 +373,10 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_steps),      cmocka_unit_test (test_merging),
-        cmocka_unit_test (test_others),     cmocka_unit_test (test_others_take),
-        cmocka_unit_test (test_made_again), cmocka_unit_test (test_origins),
-        cmocka_unit_test (test_forgotten),
+        cmocka_unit_test (test_steps),        cmocka_unit_test (test_merging),
+        cmocka_unit_test (test_others),       cmocka_unit_test (test_others_take),
+        cmocka_unit_test (test_others_often), cmocka_unit_test (test_made_again),
+        cmocka_unit_test (test_origins),      cmocka_unit_test (test_forgotten),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
