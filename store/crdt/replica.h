@@ -118,7 +118,8 @@ WEIR_MUST enum weir_status weir_replica_detach (struct weir_replica *self, struc
 WEIR_MUST enum weir_status weir_replica_attach (struct weir_replica *self, struct weir_error *e);
 bool weir_replica_is_attached (const struct weir_replica *self);
 /* A second replica of what is shown (or of `heads`), with a lane of its own, history up to there
- * only; the caller owns it. */
+ * only; the caller owns it. A run that goes on behind is exported whole by it, too: its end is
+ * where the signature is. */
 WEIR_MUST enum weir_status weir_replica_fork (struct weir_replica *self,
                                               const struct weir_heads *heads, /* NULL: shown */
                                               struct weir_replica **out, struct weir_error *e);
@@ -172,7 +173,8 @@ WEIR_MUST enum weir_status weir_replica_export (struct weir_replica *self,
 struct weir_import {
     struct weir_op_span *success; /* new ops here, those that waited before included */
     size_t n_success;
-    struct weir_op_span *pending; /* what still waits, all of it */
+    struct weir_op_span *pending; /* what still waits, all of it: counted from 0 where the entry
+                                     before is not here either */
     size_t n_pending;
     uint64_t inert;             /* entries among the new ones without effect */
     struct weir_id root_signer; /* shallow: whose word was taken; else zero */
