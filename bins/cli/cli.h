@@ -76,7 +76,8 @@ json_t *cli_id (bool has, ProtobufCBinaryData field);   /* base32, or null */
 json_t *cli_text (bool has, ProtobufCBinaryData field); /* string, or "" */
 json_t *cli_u64 (uint64_t value);                       /* number when it fits 2^53, else string */
 json_t *cli_hex64 (uint64_t value);                     /* lanes and epochs */
-/* For people. */
+/* For people. A member's text, or "-". */
+const char *cli_text_of (const json_t *object, const char *key);
 const char *cli_bytes_text (uint64_t bytes, char out[32]);
 const char *cli_ms_text (uint64_t ms, char out[32]);
 

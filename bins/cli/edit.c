@@ -1,7 +1,7 @@
-/* weir doc insert, text, incr, move, mark: edits of lists, texts and counters. Each is one operation
- * of a JSON Patch (docs/format.md names those that documents have beside RFC 6902), so that the
- * node has one door for writes. `text ... edit` is a session: edits come as lines, and are
- * committed at each pause. */
+/* weir doc insert, text, incr, move, mark: edits of lists, texts and counters. Each is one
+ * operation of a JSON Patch (docs/format.md names those that documents have beside RFC 6902), so
+ * that the node has one door for writes. `text ... edit` is a session: edits come as lines, and
+ * are committed at each pause. */
 
 #include <errno.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-/* weir init, run, stop, status, health, events, actor, config, key protect, paths, version. */
+/* weir init, run, stop, status, health, actor, config, key protect, paths, version. */
 
 #include <errno.h>
 #include <poll.h>
@@ -262,13 +262,6 @@ status_json (struct cli *c, const Weir__NodeStatus *m)
     return out;
 }
 
-static const char *
-text_of (const json_t *object, const char *key)
-{
-    const char *text = json_string_value (json_object_get (object, key));
-    return text != NULL ? text : "-";
-}
-
 static void
 show_status (const json_t *s)
 {
@@ -279,7 +272,8 @@ show_status (const json_t *s)
     char since[32];
     size_t i;
     json_t *item;
-    printf ("%s  %s  (%s)\n", text_of (node, "name"), text_of (node, "id"), text_of (node, "role"));
+    printf ("%s  %s  (%s)\n", cli_text_of (node, "name"), cli_text_of (node, "id"),
+            cli_text_of (node, "role"));
     if (json_is_object (store)) {
         printf (
             "%lld databases, %lld entries, %s on disk, %s free%s\n",
@@ -294,13 +288,14 @@ show_status (const json_t *s)
     }
     json_array_foreach (json_object_get (store, "deferred"), i, item)
     {
-        printf ("DEFERRED: the document %s is behind its log: %s\n", text_of (item, "name"),
-                text_of (item, "reason"));
+        printf ("DEFERRED: the document %s is behind its log: %s\n", cli_text_of (item, "name"),
+                cli_text_of (item, "reason"));
     }
     printf ("\n%-14s %-11s %8s %9s %8s\n", "ACTOR", "STATE", "PID", "RESTARTS", "SINCE");
     json_array_foreach (json_object_get (s, "actors"), i, item)
     {
-        printf ("%-14s %-11s %8lld %9lld %8s\n", text_of (item, "name"), text_of (item, "state"),
+        printf ("%-14s %-11s %8lld %9lld %8s\n", cli_text_of (item, "name"),
+                cli_text_of (item, "state"),
                 (long long) json_integer_value (json_object_get (item, "pid")),
                 (long long) json_integer_value (json_object_get (item, "restarts")),
                 cli_ms_text ((uint64_t) json_integer_value (json_object_get (item, "since_ms")),
@@ -314,8 +309,9 @@ show_status (const json_t *s)
         if (json_is_integer (lag)) {
             snprintf (text, sizeof text, "%lld", (long long) json_integer_value (lag));
         }
-        printf ("%-14.13s %-16s %-11s %10s  %s\n", text_of (item, "id"), text_of (item, "name"),
-                text_of (item, "state"), text, text_of (item, "reason"));
+        printf ("%-14.13s %-16s %-11s %10s  %s\n", cli_text_of (item, "id"),
+                cli_text_of (item, "name"), cli_text_of (item, "state"), text,
+                cli_text_of (item, "reason"));
     }
     const json_t *away = json_object_get (s, "unavailable");
     const char *key;
@@ -423,91 +419,6 @@ cli_health (struct cli *c)
     return problem == NULL ? 0 : 1;
 }
 
-/* ---- events ---- */
-
-static json_t *
-event_json (const Weir__Event *m)
-{
-    return json_pack ("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "number", cli_u64 (m->number),
-                      "ms", cli_u64 (m->ms), "actor", cli_text (m->has_actor, m->actor), "event",
-                      cli_text (m->has_name, m->name), "peer", cli_id (m->has_device, m->device),
-                      "db", cli_id (m->has_db, m->db), "code",
-                      weir_status_code (weir_status_from_number (m->status)), "text",
-                      cli_text (m->has_text, m->text));
-}
-
-static void
-show_event (struct cli *c, const Weir__Event *m)
-{
-    json_t *event = event_json (m);
-    if (c->json) {
-        cli_json (event);
-        fflush (stdout);
-        return;
-    }
-    char when[32] = "";
-    time_t seconds = (time_t) (m->ms / 1000u);
-    struct tm tm;
-    if (localtime_r (&seconds, &tm) != NULL) {
-        strftime (when, sizeof when, "%H:%M:%S", &tm);
-    }
-    printf ("%s.%03u %-12s %-16s ", when, (unsigned) (m->ms % 1000u), text_of (event, "actor"),
-            text_of (event, "event"));
-    if (m->status != 0) {
-        printf ("%s ", text_of (event, "code"));
-    }
-    cli_put (stdout, text_of (event, "text"));
-    putchar ('\n');
-    fflush (stdout);
-    json_decref (event);
-}
-
-int
-cli_events (struct cli *c)
-{
-    Weir__EventsAsk ask = WEIR__EVENTS_ASK__INIT;
-    struct weir_error e = { 0 };
-    const char *after = cli_option (c, "after");
-    const char *count_text = cli_option (c, "count");
-    uint64_t count = UINT64_MAX;
-    uint64_t request = 0;
-    bool follow = cli_option (c, "follow") != NULL;
-    if ((after != NULL && cli_number (after, UINT64_MAX, &ask.after, &e) != WEIR_OK)
-        || (count_text != NULL && cli_number (count_text, UINT64_MAX, &count, &e) != WEIR_OK)) {
-        return cli_fail (c, &e);
-    }
-    ask.has_after = after != NULL;
-    ask.has_follow = true;
-    ask.follow = follow;
-    enum weir_status status = weir_client_send (c->client, WEIR_KIND_EVENTS, &ask.base, NO_BODY,
-                                                follow ? 0 : c->timeout_ms, &request, &e);
-    while (status == WEIR_OK && count > 0) {
-        struct weir_client_answer answer;
-        status = weir_client_receive (c->client, follow ? 3600000u : c->timeout_ms, &answer, &e);
-        if (status == WEIR_TIMED_OUT && follow) {
-            status = WEIR_OK;
-            continue;
-        }
-        if (status != WEIR_OK) {
-            break;
-        }
-        bool more = answer.more;
-        const Weir__Event *m = (const Weir__Event *) answer.meta;
-        if (answer.status != WEIR_OK) {
-            status = answer.status;
-            e = answer.problem;
-        } else if (m != NULL && m->has_name) {
-            show_event (c, m);
-            count--;
-        }
-        weir_client_answer_fini (&answer);
-        if (!more) {
-            break;
-        }
-    }
-    return status == WEIR_OK ? 0 : cli_fail (c, &e);
-}
-
 /* ---- actors ---- */
 
 int
@@ -525,7 +436,7 @@ cli_actor_ls (struct cli *c)
         if (!c->json) {
             char rss[32];
             printf ("%-14s %-11s pid %-7u restarts %-4u last exit %-4u %s\n",
-                    text_of (actor, "name"), text_of (actor, "state"), m->actors[i]->pid,
+                    cli_text_of (actor, "name"), cli_text_of (actor, "state"), m->actors[i]->pid,
                     m->actors[i]->restarts, m->actors[i]->last_exit,
                     m->actors[i]->vitals != NULL
                         ? cli_bytes_text (m->actors[i]->vitals->rss_bytes, rss)

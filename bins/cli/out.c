@@ -164,3 +164,10 @@ cli_ms_text (uint64_t ms, char out[32])
     }
     return out;
 }
+
+const char *
+cli_text_of (const json_t *object, const char *key)
+{
+    const char *text = json_string_value (json_object_get (object, key));
+    return text != NULL ? text : "-";
+}
