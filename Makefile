@@ -233,18 +233,21 @@ fuzz_runs = $(foreach f,$(FUZZERS),"$(BUILD)-fuzz/fuzz/$f -max_total_time=$1 -ti
     -rss_limit_mb=2048 -verbosity=0 -print_final_stats=0 \
     -artifact_prefix=$(BUILD)-fuzz/$f- $(BUILD)-fuzz/corpus/$f tests/fuzz/corpus/$f")
 
+# Histories beyond those that run under the sanitizers.
+MORE = $(shell expr $(FIRST) + 1000)
+
 # Everything that needs no container; one line a test, and one at the end.
 test: deps
-	+$(Q)$(SUB) all integration-programs
+	+$(Q)$(SUB) all integration-programs sim-programs
 	+$(Q)$(SUB) SAN=1 unit-programs sim-programs
 	+$(Q)$(if $(FUZZERS),$(SUB) FUZZ=1 fuzz-programs)
 	$(Q)mkdir -p $(FUZZERS:%=$(BUILD)-fuzz/corpus/%) $(FUZZERS:%=tests/fuzz/corpus/%)
 	$(Q)rm -f $(RESULTS)
 	$(Q)$(SAN_ENV) $(RUN) -j $(JOBS) -t 120 $(UNIT:$(OUT)/%=$(BUILD)-san/%) || true
-	$(Q)$(if $(SIM),$(SAN_ENV) $(RUN) -t 300 \
-	    "$(BUILD)-san/bin/weir-sim --first $(FIRST) --seeds 1000" || true)
-	$(Q)$(if $(MODELS),$(SAN_ENV) $(RUN) -t 300 \
-	    "$(BUILD)-san/bin/weir-models --first $(FIRST) --seeds 1000" || true)
+	$(Q)$(SAN_ENV) $(RUN) -j $(JOBS) -t 600 \
+	    "$(BUILD)/bin/weir-models --first $(MORE) --seeds 9000" \
+	    "$(BUILD)-san/bin/weir-sim --first $(FIRST) --seeds 1000" \
+	    "$(BUILD)-san/bin/weir-models --first $(FIRST) --seeds 1000" || true
 	$(Q)WEIR_BIN=$(abspath $(BUILD))/bin $(RUN) -t 240 $(INTEGRATION) $(INTEGRATION_SH) || true
 	$(Q)$(if $(FUZZERS),$(RUN) -j $(JOBS) -t 60 $(call fuzz_runs,10) || true)
 	$(Q)$(RUN) -s
