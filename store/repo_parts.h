@@ -131,7 +131,7 @@ struct weir_repo_db {
     uint64_t since_entries; /* applied behind the snapshot */
     uint64_t since_bytes;
     struct weir_repo_behind behind;
-    uint64_t *steps; /* left of a slice; NULL: no bound */
+    uint64_t *steps;            /* left of a slice; NULL: no bound */
     enum weir_status deferred;  /* not WEIR_OK: why the document could not be brought up */
     uint64_t deferred_position; /* .. when the log ended here */
     enum weir_status why;       /* the last entry that was put off, by whatever replay */

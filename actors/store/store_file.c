@@ -38,8 +38,8 @@ cut_runs (struct weir_bytes bytes, struct cut *out)
     return WEIR_OK;
 }
 
-/* A replica of all that is here; `join`: the file will hold it all, too. The disk is waited for: what an export tells of must not be
- * taken back by a crash. */
+/* A replica of all that is here; `join`: the file will hold it all, too. The disk is waited for:
+ * what an export tells of must not be taken back by a crash. */
 static enum weir_status
 replica_of (struct store *s, const struct weir_id *db, bool join, struct weir_replica **out,
             struct weir_error *e)

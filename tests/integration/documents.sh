@@ -119,7 +119,8 @@ start a WEIR_CHECK_INTERVAL_SECS=2
 type_letters a a
 start b WEIR_CHECK_INTERVAL_SECS=2
 until_true 30 on b sync wait shared --timeout 2s
-until_true 10 eval '[ "$(digest a shared)" = "$(digest b shared)" ]'
+converged () { [ "$(digest a shared)" = "$(digest b shared)" ]; }
+until_true 10 converged
 text=$(on a doc text shared /m/t show)
 same "$(on b doc text shared /m/t show)" "$text"
 same "${#text}" 2002
