@@ -209,7 +209,9 @@ test_dashes (void **state)
     assert_int_equal (r->code, 3);
     WEIR ("--data", "/nonexistent", "db", "join", "-");
     assert_int_equal (r->code, 3);
-    WEIR ("--data", "/nonexistent", "doc", "set", "db", "/a", "-1");
+    WEIR ("--data", "/nonexistent", "doc", "set", "db", "/a", "-1"); /* a number, no option */
+    assert_int_equal (r->code, 3);
+    WEIR ("--data", "/nonexistent", "doc", "set", "db", "/a", "-x");
     assert_int_equal (r->code, 2);
     free (r);
 }
