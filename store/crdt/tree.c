@@ -545,9 +545,8 @@ tree_load (struct weir_container *self, struct weir_load *load)
         }
     }
     bytes_count (t);
-    return !load->r.bad && count > 0 && weir_load_is_canonical (self, load, start, &entry)
-               ? WEIR_OK
-               : WEIR_BAD_PAYLOAD;
+    return !load->r.bad && weir_load_is_canonical (self, load, start, &entry) ? WEIR_OK
+                                                                              : WEIR_BAD_PAYLOAD;
 }
 
 const struct weir_container_type weir_container_tree = {

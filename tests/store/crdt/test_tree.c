@@ -522,6 +522,32 @@ test_shown_to_people (void **state)
     types_world_end (&world);
 }
 
+/* A child that was made and never written to is in the state all the same. */
+static void
+test_new_children_are_saved (void **state)
+{
+    static const struct weir_container_type *const types[] = {
+        &weir_container_map,     &weir_container_list, &weir_container_text,
+        &weir_container_movable, &weir_container_tree, &weir_container_counter,
+    };
+    (void) state;
+    struct types_world world = { .count = 0 };
+    struct types_replica r;
+    struct weir_error e = { 0 };
+    struct weir_container *child = NULL;
+    types_begin (&r, &world, 1);
+    struct weir_container *map = types_edit (&r, &weir_container_map);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        assert_status (weir_change_map_make (r.change, map, weir_bytes_str (types[i]->name),
+                                             types[i], &child, &e),
+                       WEIR_OK, &e);
+    }
+    types_commit (&r);
+    types_reload (&r);
+    types_end (&r);
+    types_world_end (&world);
+}
+
 int
 main (void)
 {
@@ -534,6 +560,7 @@ main (void)
         cmocka_unit_test (test_deep_trees),
         cmocka_unit_test (test_deep_maps_of_nodes),
         cmocka_unit_test (test_many_nodes),
+        cmocka_unit_test (test_new_children_are_saved),
         cmocka_unit_test (test_notices),
         cmocka_unit_test (test_shown_to_people),
     };
