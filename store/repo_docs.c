@@ -202,11 +202,12 @@ replay_row (struct weir_repo *self, struct weir_repo_db *db, struct weir_doc *do
     if (status == WEIR_OK) {
         status = weir_repo_run_decode (self, db, &record, &run);
     }
-    if (status == WEIR_OK) {
-        db->history.upto = position - 1;
-        status = apply_run (self, db, doc, &run, record.lamport, place.branch,
-                            mark && position > db->inert_position, &behind->done);
+    if (status != WEIR_OK) {
+        return status;
     }
+    db->history.upto = position - 1;
+    status = apply_run (self, db, doc, &run, record.lamport, place.branch,
+                        mark && position > db->inert_position, &behind->done);
     if (status == WEIR_OK) {
         behind->after = position;
         behind->done = 0;

@@ -36,7 +36,7 @@
 #define WEIR_PATH_PARTS_MAX 64u
 #define WEIR_KEY_BYTES_MAX 1024u
 #define WEIR_PATCH_OPS_MAX 65536u
-#define WEIR_LOSERS_MAX 16u /* concurrent losing values kept per map key */
+#define WEIR_LOSERS_MAX 16u                 /* concurrent losing values kept per map key */
 #define WEIR_TRACKER_BYTES_MAX (256u << 20) /* what a sequence may keep for a merge */
 #define WEIR_CONTAINERS_PER_PAYLOAD_MAX 65536u
 

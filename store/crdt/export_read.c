@@ -45,10 +45,11 @@ chain_at (const struct weir_export_reader *self, size_t number)
 static struct weir_chain
 read_chain (const struct weir_export_reader *self, struct weir_reader *r, uint64_t number)
 {
+    struct weir_chain none = { .lane = 0 };
     if (number >= self->n_chains) {
         r->bad = true;
     }
-    return r->bad ? (struct weir_chain){ .lane = 0 } : chain_at (self, (size_t) number);
+    return r->bad ? none : chain_at (self, (size_t) number);
 }
 
 static void

@@ -36,7 +36,7 @@ weir_text_expand (enum weir_expand expand, const struct weir_value *value)
 /* ---- the table ---- */
 
 void
-marks_fini (struct text *t)
+weir_marks_fini (struct text *t)
 {
     for (size_t i = 0; i < t->n_marks; i++) {
         free (t->marks[i].bytes);
@@ -51,8 +51,8 @@ mark_key (const struct mark *m)
 }
 
 uint32_t
-marks_add (struct text *t, struct weir_bytes key, uint8_t expand, const struct weir_value *value,
-           const struct weir_stamp *stamp)
+weir_marks_add (struct text *t, struct weir_bytes key, uint8_t expand,
+                const struct weir_value *value, const struct weir_stamp *stamp)
 {
     size_t cap = t->marks_cap;
     size_t len = key.len + value->bytes.len;
@@ -96,9 +96,9 @@ mark_tell (struct text *t, struct weir_bytes key, uint32_t from, uint32_t to)
 }
 
 void
-marks_apply (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp)
+weir_marks_apply (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp)
 {
-    uint32_t number = marks_add (t, op->key, op->flags, &op->value, stamp);
+    uint32_t number = weir_marks_add (t, op->key, op->flags, &op->value, stamp);
     t->marks[number].anchors = MARK_BOTH;
     weir_seq_insert (t->seq, op->at, 1, 2 * number, true, stamp->offset);
     uint32_t start = t->last_anchor;
@@ -111,7 +111,7 @@ marks_apply (struct text *t, const struct weir_op *op, const struct weir_stamp *
 }
 
 void
-marks_seal (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp)
+weir_marks_seal (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp)
 {
     (void) op;
     for (size_t i = t->n_sealed; i < t->n_marks; i++) {
@@ -127,7 +127,7 @@ marks_seal (struct text *t, const struct weir_op *op, const struct weir_stamp *s
 
 /* Only a payload of somebody else's making does that: then the mark is none any more. */
 void
-marks_remove (struct text *t, uint32_t at, uint32_t count, uint32_t content)
+weir_marks_remove (struct text *t, uint32_t at, uint32_t count, uint32_t content)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct mark *m = &t->marks[(content + i) / 2];
@@ -164,7 +164,7 @@ weir_text_place (const struct weir_container *text, uint32_t at)
     const struct text *t = (const struct text *) text;
     struct weir_seq_span span;
     uint32_t entity = weir_seq_entity_at (t->seq, at);
-    while (text_is_styled (t) && weir_seq_span (t->seq, entity, &span) && span.hidden) {
+    while (weir_text_is_styled (t) && weir_seq_span (t->seq, entity, &span) && span.hidden) {
         for (uint32_t i = 0; i < span.count; i++) {
             if (stays_before (t, span.content + i)) {
                 return entity + i;
@@ -426,7 +426,7 @@ weir_text_mark_place (const struct weir_container *text, uint32_t from, uint32_t
     struct styles styles;
     *at = weir_text_place (text, from);
     *end = weir_text_place (text, to) + 1;
-    if (!text_is_styled (t)) {
+    if (!weir_text_is_styled (t)) {
         return value->type != WEIR_VALUE_NULL;
     }
     styles_init (&styles, t);

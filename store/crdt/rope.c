@@ -57,7 +57,7 @@ measure (const struct rope_counts *c, enum rope_unit unit)
 }
 
 uint32_t
-rope_measure (const struct rope_counts *counts, enum rope_unit unit)
+weir_rope_measure (const struct rope_counts *counts, enum rope_unit unit)
 {
     return measure (counts, unit);
 }
@@ -92,8 +92,8 @@ span_split (struct rope_span *s, const uint8_t *text, uint32_t offset, struct ro
     uint32_t bytes = s->bytes > 0 ? offset : 0;
     uint32_t astral = 0;
     if (s->bytes > 0 && !span_is_ascii (s)) {
-        bytes = rope_text_bytes (text + s->content, offset);
-        (void) rope_text_scalars (text + s->content, bytes, &astral);
+        bytes = weir_rope_text_bytes (text + s->content, offset);
+        (void) weir_rope_text_scalars (text + s->content, bytes, &astral);
     }
     *right = *s;
     right->event = s->event == ROPE_NONE ? ROPE_NONE : s->event + offset;
@@ -109,7 +109,7 @@ span_split (struct rope_span *s, const uint8_t *text, uint32_t offset, struct ro
 /* ---- nodes ---- */
 
 void
-rope_fini (struct rope *self)
+weir_rope_fini (struct rope *self)
 {
     free (self->leaves);
     free (self->nodes);
@@ -117,7 +117,7 @@ rope_fini (struct rope *self)
 }
 
 size_t
-rope_memory_bytes (const struct rope *self)
+weir_rope_memory_bytes (const struct rope *self)
 {
     return self->leaf_cap * sizeof *self->leaves + self->node_cap * sizeof *self->nodes;
 }
@@ -384,7 +384,7 @@ span_measure (const struct rope_span *s, enum rope_unit unit)
 }
 
 bool
-rope_find (struct rope *self, enum rope_unit unit, uint32_t at, struct rope_spot *spot)
+weir_rope_find (struct rope *self, enum rope_unit unit, uint32_t at, struct rope_spot *spot)
 {
     *spot = (struct rope_spot){ .leaf = ROPE_NONE, .before = self->total };
     if (at >= measure (&self->total, unit)) {
@@ -404,13 +404,13 @@ rope_find (struct rope *self, enum rope_unit unit, uint32_t at, struct rope_spot
 }
 
 const struct rope_span *
-rope_at (const struct rope *self, const struct rope_spot *spot)
+weir_rope_at (const struct rope *self, const struct rope_spot *spot)
 {
     return &self->leaves[spot->leaf].spans[spot->slot];
 }
 
 bool
-rope_next (const struct rope *self, struct rope_spot *spot)
+weir_rope_next (const struct rope *self, struct rope_spot *spot)
 {
     const struct rope_leaf *leaf = &self->leaves[spot->leaf];
     struct rope_counts c = span_counts (&leaf->spans[spot->slot]);
@@ -501,7 +501,7 @@ join (struct rope *self, uint32_t slot)
 }
 
 void
-rope_insert (struct rope *self, const uint8_t *text, uint32_t at, const struct rope_span *span)
+weir_rope_insert (struct rope *self, const uint8_t *text, uint32_t at, const struct rope_span *span)
 {
     struct rope_counts counts = span_counts (span);
     if (self->leaf_count == 0) {
@@ -608,7 +608,7 @@ delete_near (struct rope *self, const uint8_t *text, uint32_t at, uint32_t count
 }
 
 void
-rope_delete (struct rope *self, const uint8_t *text, uint32_t at, uint32_t count)
+weir_rope_delete (struct rope *self, const uint8_t *text, uint32_t at, uint32_t count)
 {
     while (count > 0) {
         seek (self, ROPE_ENTITIES, at);
@@ -622,24 +622,25 @@ static uint32_t
 isolate (struct rope *self, const uint8_t *text, uint32_t at, uint32_t count)
 {
     struct rope_spot spot;
-    (void) rope_find (self, ROPE_ENTITIES, at, &spot);
+    (void) weir_rope_find (self, ROPE_ENTITIES, at, &spot);
     uint32_t slot = spot.slot;
     if (spot.offset > 0) {
         cut (self, text, &slot, spot.offset);
     }
     if (self->leaves[self->near].spans[slot].count > count) {
         cut (self, text, &slot, count);
-        (void) rope_find (self, ROPE_ENTITIES, at, &spot);
+        (void) weir_rope_find (self, ROPE_ENTITIES, at, &spot);
         slot = spot.slot;
     }
     return slot;
 }
 
 void
-rope_hide (struct rope *self, uint32_t at, bool hidden)
+weir_rope_hide (struct rope *self, uint32_t at, bool hidden)
 {
     struct rope_spot spot;
-    if (!rope_find (self, ROPE_ENTITIES, at, &spot) || rope_at (self, &spot)->hidden == hidden) {
+    if (!weir_rope_find (self, ROPE_ENTITIES, at, &spot)
+        || weir_rope_at (self, &spot)->hidden == hidden) {
         return;
     }
     uint32_t slot = isolate (self, NULL, at, 1);
@@ -651,11 +652,12 @@ rope_hide (struct rope *self, uint32_t at, bool hidden)
 }
 
 uint32_t
-rope_assign (struct rope *self, const uint8_t *text, uint32_t at, uint32_t event, uint32_t count)
+weir_rope_assign (struct rope *self, const uint8_t *text, uint32_t at, uint32_t event,
+                  uint32_t count)
 {
     struct rope_spot spot;
-    (void) rope_find (self, ROPE_ENTITIES, at, &spot);
-    const struct rope_span *s = rope_at (self, &spot);
+    (void) weir_rope_find (self, ROPE_ENTITIES, at, &spot);
+    const struct rope_span *s = weir_rope_at (self, &spot);
     uint32_t left = s->count - spot.offset;
     if (count > left) {
         count = left;

@@ -77,34 +77,34 @@ struct rope_spot {
     struct rope_counts before; /* the span */
 };
 
-void rope_fini (struct rope *self); /* leaves it empty and ready */
-size_t rope_memory_bytes (const struct rope *self);
+void weir_rope_fini (struct rope *self); /* leaves it empty and ready */
+size_t weir_rope_memory_bytes (const struct rope *self);
 /* `text`: where the bytes of text lie; NULL: it is none. A span of text that does not hold ASCII
- * only must be within ROPE_MIXED_MAX (see rope_text_chunk). */
-void rope_insert (struct rope *self, const uint8_t *text, uint32_t at,
-                  const struct rope_span *span);
-void rope_delete (struct rope *self, const uint8_t *text, uint32_t at, uint32_t count);
+ * only must be within ROPE_MIXED_MAX (see weir_rope_text_chunk). */
+void weir_rope_insert (struct rope *self, const uint8_t *text, uint32_t at,
+                       const struct rope_span *span);
+void weir_rope_delete (struct rope *self, const uint8_t *text, uint32_t at, uint32_t count);
 /* Hides or shows one entity, which is no text. */
-void rope_hide (struct rope *self, uint32_t at, bool hidden);
+void weir_rope_hide (struct rope *self, uint32_t at, bool hidden);
 /* Finds the entity at `at`, or in another unit the visible one that holds it; false: at the end,
  * then before is everything. In visible units hidden ones are passed. */
-bool rope_find (struct rope *self, enum rope_unit unit, uint32_t at, struct rope_spot *spot);
-uint32_t rope_measure (const struct rope_counts *counts, enum rope_unit unit);
-const struct rope_span *rope_at (const struct rope *self, const struct rope_spot *spot);
+bool weir_rope_find (struct rope *self, enum rope_unit unit, uint32_t at, struct rope_spot *spot);
+uint32_t weir_rope_measure (const struct rope_counts *counts, enum rope_unit unit);
+const struct rope_span *weir_rope_at (const struct rope *self, const struct rope_spot *spot);
 /* On to the next span; false: there is none. */
-bool rope_next (const struct rope *self, struct rope_spot *spot);
+bool weir_rope_next (const struct rope *self, struct rope_spot *spot);
 /* Gives the entities from `at` on consecutive events, as far as those of one span go, and gives
  * how many. */
-uint32_t rope_assign (struct rope *self, const uint8_t *text, uint32_t at, uint32_t event,
-                      uint32_t count);
+uint32_t weir_rope_assign (struct rope *self, const uint8_t *text, uint32_t at, uint32_t event,
+                           uint32_t count);
 
 /* ---- text ---- */
 
 /* How many bytes the first `scalars` of valid UTF-8 are. */
-uint32_t rope_text_bytes (const uint8_t *text, uint32_t scalars);
+uint32_t weir_rope_text_bytes (const uint8_t *text, uint32_t scalars);
 /* Counts scalars and what is beyond U+FFFF in valid UTF-8. */
-uint32_t rope_text_scalars (const uint8_t *text, size_t len, uint32_t *astral);
+uint32_t weir_rope_text_scalars (const uint8_t *text, size_t len, uint32_t *astral);
 /* The longest beginning of valid UTF-8 that makes a span: its count, bytes, astral. */
-void rope_text_chunk (const uint8_t *text, size_t len, struct rope_span *span);
+void weir_rope_text_chunk (const uint8_t *text, size_t len, struct rope_span *span);
 
 #endif

@@ -14,7 +14,7 @@ scalar_bytes (uint8_t first)
 }
 
 uint32_t
-rope_text_bytes (const uint8_t *text, uint32_t scalars)
+weir_rope_text_bytes (const uint8_t *text, uint32_t scalars)
 {
     uint32_t bytes = 0;
     while (scalars-- > 0) {
@@ -32,7 +32,7 @@ is_ascii_word (const uint8_t *text)
 }
 
 uint32_t
-rope_text_scalars (const uint8_t *text, size_t len, uint32_t *astral)
+weir_rope_text_scalars (const uint8_t *text, size_t len, uint32_t *astral)
 {
     uint32_t scalars = 0;
     size_t i = 0;
@@ -52,7 +52,7 @@ rope_text_scalars (const uint8_t *text, size_t len, uint32_t *astral)
 }
 
 void
-rope_text_chunk (const uint8_t *text, size_t len, struct rope_span *span)
+weir_rope_text_chunk (const uint8_t *text, size_t len, struct rope_span *span)
 {
     size_t i = 0;
     while (len - i >= 8 && is_ascii_word (text + i)) {

@@ -20,8 +20,8 @@ rope_of (const struct weir_seq *self)
 static void
 bytes_count (struct weir_seq *self)
 {
-    size_t bytes = rope_memory_bytes (&self->rope) + self->text.cap
-                   + self->log.cap * sizeof *self->log.runs + seq_merge_bytes (&self->merge);
+    size_t bytes = weir_rope_memory_bytes (&self->rope) + self->text.cap
+                   + self->log.cap * sizeof *self->log.runs + weir_seq_merge_bytes (&self->merge);
     if (bytes != self->counted) {
         weir_doc_count_bytes (self->owner->doc, (ptrdiff_t) bytes - (ptrdiff_t) self->counted);
         self->counted = bytes;
@@ -47,9 +47,9 @@ weir_seq_destroy (struct weir_seq **self_p)
     if (self == NULL) {
         return;
     }
-    seq_merge_fini (&self->merge);
-    seq_log_fini (&self->log);
-    rope_fini (&self->rope);
+    weir_seq_merge_fini (&self->merge);
+    weir_seq_log_fini (&self->log);
+    weir_rope_fini (&self->rope);
     weir_buf_fini (&self->text);
     free (self);
 }
@@ -79,16 +79,16 @@ unit_of (enum weir_text_unit unit)
 uint64_t
 weir_seq_text_length (const struct weir_seq *self, enum weir_text_unit unit)
 {
-    return rope_measure (&self->rope.total, unit_of (unit));
+    return weir_rope_measure (&self->rope.total, unit_of (unit));
 }
 
 void
 weir_seq_text (const struct weir_seq *self, uint32_t from, uint32_t to, struct weir_buf *out)
 {
     struct rope_spot spot;
-    bool more = from < to && rope_find (rope_of (self), ROPE_VISIBLE, from, &spot);
-    for (; more; more = rope_next (&self->rope, &spot)) {
-        const struct rope_span *s = rope_at (&self->rope, &spot);
+    bool more = from < to && weir_rope_find (rope_of (self), ROPE_VISIBLE, from, &spot);
+    for (; more; more = weir_rope_next (&self->rope, &spot)) {
+        const struct rope_span *s = weir_rope_at (&self->rope, &spot);
         const uint8_t *text = self->text.data + s->content;
         uint32_t skip = 0;
         uint32_t bytes = s->bytes;
@@ -99,10 +99,10 @@ weir_seq_text (const struct weir_seq *self, uint32_t from, uint32_t to, struct w
             continue;
         }
         if (to - spot.before.visible < s->count) {
-            bytes = rope_text_bytes (text, to - spot.before.visible);
+            bytes = weir_rope_text_bytes (text, to - spot.before.visible);
         }
         if (spot.offset > 0) {
-            skip = rope_text_bytes (text, spot.offset);
+            skip = weir_rope_text_bytes (text, spot.offset);
         }
         weir_buf_put (out, text + skip, bytes - skip);
     }
@@ -115,7 +115,7 @@ scalars_in (const uint8_t *text, enum rope_unit unit, uint32_t at, uint32_t *sca
     uint32_t filled = 0;
     *scalars = 0;
     while (filled < at) {
-        uint32_t bytes = rope_text_bytes (text, 1);
+        uint32_t bytes = weir_rope_text_bytes (text, 1);
         filled += unit == ROPE_BYTES ? bytes : bytes == 4 ? 2 : 1;
         text += bytes;
         ++*scalars;
@@ -129,24 +129,25 @@ weir_seq_text_convert (const struct weir_seq *self, enum weir_text_unit from, ui
 {
     struct rope_spot spot;
     enum rope_unit unit = unit_of (from);
-    if (at > rope_measure (&self->rope.total, unit)) {
+    if (at > weir_rope_measure (&self->rope.total, unit)) {
         return WEIR_OUT_OF_RANGE;
     }
-    if (!rope_find (rope_of (self), unit, (uint32_t) at, &spot)) {
-        *out = rope_measure (&spot.before, unit_of (to));
+    if (!weir_rope_find (rope_of (self), unit, (uint32_t) at, &spot)) {
+        *out = weir_rope_measure (&spot.before, unit_of (to));
         return WEIR_OK;
     }
-    const struct rope_span *s = rope_at (&self->rope, &spot);
+    const struct rope_span *s = weir_rope_at (&self->rope, &spot);
     const uint8_t *text = self->text.data + s->content;
     struct rope_counts c = { .visible = spot.offset, .bytes = spot.offset };
     if (s->bytes != s->count) {
         if (unit != ROPE_VISIBLE && !scalars_in (text, unit, spot.offset, &c.visible)) {
             return WEIR_INVALID_ARGUMENT;
         }
-        c.bytes = rope_text_bytes (text, c.visible);
-        (void) rope_text_scalars (text, c.bytes, &c.astral);
+        c.bytes = weir_rope_text_bytes (text, c.visible);
+        (void) weir_rope_text_scalars (text, c.bytes, &c.astral);
     }
-    *out = (uint64_t) rope_measure (&spot.before, unit_of (to)) + rope_measure (&c, unit_of (to));
+    *out = (uint64_t) weir_rope_measure (&spot.before, unit_of (to))
+           + weir_rope_measure (&c, unit_of (to));
     return WEIR_OK;
 }
 
@@ -156,17 +157,17 @@ content_of (const struct weir_seq *self, const struct rope_span *s, uint32_t off
     if (s->bytes == 0 || s->bytes == s->count) {
         return s->content + offset;
     }
-    return s->content + rope_text_bytes (self->text.data + s->content, offset);
+    return s->content + weir_rope_text_bytes (self->text.data + s->content, offset);
 }
 
 bool
 weir_seq_span (const struct weir_seq *self, uint32_t at, struct weir_seq_span *span)
 {
     struct rope_spot spot;
-    if (!rope_find (rope_of (self), ROPE_ENTITIES, at, &spot)) {
+    if (!weir_rope_find (rope_of (self), ROPE_ENTITIES, at, &spot)) {
         return false;
     }
-    const struct rope_span *s = rope_at (&self->rope, &spot);
+    const struct rope_span *s = weir_rope_at (&self->rope, &spot);
     *span = (struct weir_seq_span){
         .event = s->event == WEIR_SEQ_UNKNOWN ? WEIR_SEQ_UNKNOWN : s->event + spot.offset,
         .count = s->count - spot.offset,
@@ -185,7 +186,7 @@ weir_seq_entity_of (const struct weir_seq *self, uint32_t user_at)
     if (self->rope.total.visible == self->rope.total.entities) {
         return user_at;
     }
-    bool found = rope_find (rope_of (self), ROPE_VISIBLE, user_at, &spot);
+    bool found = weir_rope_find (rope_of (self), ROPE_VISIBLE, user_at, &spot);
     return spot.before.entities + (found ? spot.offset : 0);
 }
 
@@ -202,15 +203,15 @@ weir_seq_user_at (const struct weir_seq *self, uint32_t entity_at)
     if (self->rope.total.visible == self->rope.total.entities) {
         return entity_at;
     }
-    bool found = rope_find (rope_of (self), ROPE_ENTITIES, entity_at, &spot);
-    bool counts = found && !rope_at (&self->rope, &spot)->hidden;
+    bool found = weir_rope_find (rope_of (self), ROPE_ENTITIES, entity_at, &spot);
+    bool counts = found && !weir_rope_at (&self->rope, &spot)->hidden;
     return spot.before.visible + (counts ? spot.offset : 0);
 }
 
 void
 weir_seq_hide (struct weir_seq *self, uint32_t at, bool hidden)
 {
-    rope_hide (&self->rope, at, hidden);
+    weir_rope_hide (&self->rope, at, hidden);
     bytes_count (self);
 }
 
@@ -218,9 +219,9 @@ bool
 weir_seq_find_content (const struct weir_seq *self, uint32_t content, uint32_t *at)
 {
     struct rope_spot spot;
-    bool more = rope_find (rope_of (self), ROPE_ENTITIES, 0, &spot);
-    for (; more; more = rope_next (&self->rope, &spot)) {
-        const struct rope_span *s = rope_at (&self->rope, &spot);
+    bool more = weir_rope_find (rope_of (self), ROPE_ENTITIES, 0, &spot);
+    for (; more; more = weir_rope_next (&self->rope, &spot)) {
+        const struct rope_span *s = weir_rope_at (&self->rope, &spot);
         if (s->bytes == 0 && content >= s->content && content - s->content < s->count) {
             *at = spot.before.entities + (content - s->content);
             return true;
@@ -241,9 +242,9 @@ rope_renew (struct weir_seq *self, bool keeps_events)
     self->rope = (struct rope){ 0 };
     self->text = (struct weir_buf){ 0 };
     weir_buf_reserve (&self->text, old.total.bytes);
-    bool more = rope_find (&old, ROPE_ENTITIES, 0, &spot);
-    for (; more; more = rope_next (&old, &spot)) {
-        struct rope_span span = *rope_at (&old, &spot);
+    bool more = weir_rope_find (&old, ROPE_ENTITIES, 0, &spot);
+    for (; more; more = weir_rope_next (&old, &spot)) {
+        struct rope_span span = *weir_rope_at (&old, &spot);
         if (span.bytes > 0) {
             uint32_t content = (uint32_t) self->text.len;
             weir_buf_put (&self->text, text.data + span.content, span.bytes);
@@ -252,9 +253,9 @@ rope_renew (struct weir_seq *self, bool keeps_events)
         if (!keeps_events) {
             span.event = WEIR_SEQ_UNKNOWN;
         }
-        rope_insert (&self->rope, self->text.data, self->rope.total.entities, &span);
+        weir_rope_insert (&self->rope, self->text.data, self->rope.total.entities, &span);
     }
-    rope_fini (&old);
+    weir_rope_fini (&old);
     weir_buf_fini (&text);
 }
 
@@ -278,12 +279,12 @@ text_insert (struct weir_seq *self, uint32_t at, uint32_t event, uint32_t count,
         .event = event, .count = count, .content = content, .bytes = (uint32_t) bytes
     };
     if (bytes == count) {
-        rope_insert (&self->rope, self->text.data, at, &span);
+        weir_rope_insert (&self->rope, self->text.data, at, &span);
         return;
     }
     while (bytes > 0) {
-        rope_text_chunk (self->text.data + span.content, bytes, &span);
-        rope_insert (&self->rope, self->text.data, at, &span);
+        weir_rope_text_chunk (self->text.data + span.content, bytes, &span);
+        weir_rope_insert (&self->rope, self->text.data, at, &span);
         at += span.count;
         bytes -= span.bytes;
         span.content += span.bytes;
@@ -303,8 +304,8 @@ weir_seq_length_at_parents (struct weir_seq *self, uint64_t *length)
     if (!weir_doc_is_fast (self->owner->doc)) {
         size_t count = 0;
         const uint32_t *parents = weir_doc_node_parents (self->owner->doc, &count);
-        (void) seq_merge_parents (self, weir_doc_node (self->owner->doc), parents, count,
-                                  UINT64_MAX);
+        (void) weir_seq_merge_parents (self, weir_doc_node (self->owner->doc), parents, count,
+                                       UINT64_MAX);
         *length = weir_tracker_length (self->merge.tracker) - self->merge.slack;
         bytes_count (self);
     }
@@ -318,10 +319,10 @@ weir_seq_prepare (struct weir_seq *self, uint64_t *budget)
     uint64_t before = self->merge.work;
     size_t count = 0;
     const uint32_t *parents = weir_doc_node_parents (doc, &count);
-    bool ready = seq_merge_parents (self, weir_doc_node (doc), parents, count, *budget);
+    bool ready = weir_seq_merge_parents (self, weir_doc_node (doc), parents, count, *budget);
     uint64_t spent = self->merge.work - before;
     *budget -= spent < *budget ? spent : *budget;
-    if (seq_merge_bytes (&self->merge) > WEIR_TRACKER_BYTES_MAX) {
+    if (weir_seq_merge_bytes (&self->merge) > WEIR_TRACKER_BYTES_MAX) {
         weir_tracker_destroy (&self->merge.tracker);
         bytes_count (self);
         return WEIR_LIMIT;
@@ -338,7 +339,7 @@ op_log (struct weir_seq *self, uint32_t at, uint32_t count, uint32_t offset, boo
     if (weir_doc_graph (doc) == NULL) {
         return WEIR_SEQ_UNKNOWN;
     }
-    return seq_log_add (&self->log, weir_doc_node (doc), offset, at, count, deletes);
+    return weir_seq_log_add (&self->log, weir_doc_node (doc), offset, at, count, deletes);
 }
 
 /* Where an insertion goes, now. */
@@ -347,11 +348,11 @@ op_place (struct weir_seq *self, uint32_t at, uint32_t count, uint32_t event)
 {
     if (weir_doc_is_fast (self->owner->doc)) {
         if (self->merge.tracker != NULL) {
-            seq_merge_idle (self);
+            weir_seq_merge_idle (self);
         }
         return at;
     }
-    seq_merge_enter (self);
+    weir_seq_merge_enter (self);
     weir_tracker_insert (self->merge.tracker, event, count, at, &at);
     return at;
 }
@@ -383,7 +384,7 @@ weir_seq_insert (struct weir_seq *self, uint32_t at, uint32_t count, uint32_t co
     struct rope_span span = { .count = count, .content = content, .hidden = hidden };
     span.event = op_log (self, at, count, offset, false);
     at = op_place (self, at, count, span.event);
-    rope_insert (&self->rope, self->text.data, at, &span);
+    weir_rope_insert (&self->rope, self->text.data, at, &span);
     bytes_count (self);
     tell_inserted (self, at, count, content);
 }
@@ -402,7 +403,7 @@ entities_delete (void *context, uint32_t at, uint32_t count)
             span.count = span.count < count ? span.count : count;
             self->listener->removed (self->owner, at, span.count, span.content);
         }
-        rope_delete (&self->rope, self->text.data, at, span.count);
+        weir_rope_delete (&self->rope, self->text.data, at, span.count);
         count -= span.count;
     }
 }
@@ -413,11 +414,11 @@ weir_seq_delete (struct weir_seq *self, uint32_t at, uint32_t count, uint32_t of
     uint32_t event = op_log (self, at, count, offset, true);
     if (weir_doc_is_fast (self->owner->doc)) {
         if (self->merge.tracker != NULL) {
-            seq_merge_idle (self);
+            weir_seq_merge_idle (self);
         }
         entities_delete (self, at, count);
     } else {
-        seq_merge_enter (self);
+        weir_seq_merge_enter (self);
         weir_tracker_delete (self->merge.tracker, event, count, at, entities_delete, self);
     }
     bytes_count (self);
@@ -457,8 +458,8 @@ weir_seq_record_delete (struct weir_seq *self, uint32_t at, uint32_t count, uint
 void
 weir_seq_cool (struct weir_seq *self)
 {
-    seq_merge_fini (&self->merge);
-    seq_log_fini (&self->log);
+    weir_seq_merge_fini (&self->merge);
+    weir_seq_log_fini (&self->log);
     rope_renew (self, false);
     self->is_resolved = self->rope.total.entities == 0;
     bytes_count (self);
@@ -479,7 +480,7 @@ weir_seq_load (struct weir_seq *self, uint32_t count, uint32_t content, bool hid
     struct rope_span span = {
         .event = WEIR_SEQ_UNKNOWN, .count = count, .content = content, .hidden = hidden
     };
-    rope_insert (&self->rope, self->text.data, self->rope.total.entities, &span);
+    weir_rope_insert (&self->rope, self->text.data, self->rope.total.entities, &span);
     self->is_resolved = false;
     bytes_count (self);
 }
@@ -496,20 +497,20 @@ weir_seq_resolve (struct weir_seq *self)
     if (self->is_resolved || weir_doc_graph (self->owner->doc) == NULL) {
         return;
     }
-    seq_merge_all (self);
+    weir_seq_merge_all (self);
     while (at < self->rope.total.entities
            && weir_tracker_next (self->merge.tracker, &i, &event, &count)) {
         uint32_t left = self->rope.total.entities - at;
         count = count < left ? count : left;
         /* What a shallow root had is numbered from WEIR_TRACKER_BASE on. */
         for (uint32_t done = 0; done < count;) {
-            done +=
-                rope_assign (&self->rope, self->text.data, at + done, event + done, count - done);
+            done += weir_rope_assign (&self->rope, self->text.data, at + done, event + done,
+                                      count - done);
         }
         at += count;
     }
     self->is_resolved = true;
-    seq_merge_release (self, false);
+    weir_seq_merge_release (self, false);
     bytes_count (self);
 }
 
@@ -522,17 +523,17 @@ weir_seq_position (struct weir_seq *self, uint32_t event, uint32_t *at)
         return false;
     }
     weir_seq_resolve (self);
-    bool more = rope_find (&self->rope, ROPE_ENTITIES, 0, &spot);
-    for (; more; more = rope_next (&self->rope, &spot)) {
-        const struct rope_span *s = rope_at (&self->rope, &spot);
+    bool more = weir_rope_find (&self->rope, ROPE_ENTITIES, 0, &spot);
+    for (; more; more = weir_rope_next (&self->rope, &spot)) {
+        const struct rope_span *s = weir_rope_at (&self->rope, &spot);
         if (s->event != WEIR_SEQ_UNKNOWN && event >= s->event && event - s->event < s->count) {
             *at = spot.before.entities + (event - s->event);
             return true;
         }
     }
-    seq_merge_all (self);
+    weir_seq_merge_all (self);
     bool found = weir_tracker_find (self->merge.tracker, event, at);
-    seq_merge_release (self, true);
+    weir_seq_merge_release (self, true);
     bytes_count (self);
     return found;
 }

@@ -25,8 +25,8 @@ run_joins (struct seq_run *run, uint32_t node, uint32_t offset, uint32_t at, uin
 }
 
 uint32_t
-seq_log_add (struct seq_log *self, uint32_t node, uint32_t offset, uint32_t at, uint32_t count,
-             bool deletes)
+weir_seq_log_add (struct seq_log *self, uint32_t node, uint32_t offset, uint32_t at, uint32_t count,
+                  bool deletes)
 {
     uint32_t event = self->next_event;
     if (self->is_full || event > SEQ_EVENTS_MAX) {
@@ -65,13 +65,13 @@ place_of (const struct seq_log *self, uint32_t node, uint64_t offset)
 }
 
 size_t
-seq_log_of_node (const struct seq_log *self, uint32_t node)
+weir_seq_log_of_node (const struct seq_log *self, uint32_t node)
 {
     return place_of (self, node, 0);
 }
 
 const struct seq_run *
-seq_log_of_event (const struct seq_log *self, uint32_t event)
+weir_seq_log_of_event (const struct seq_log *self, uint32_t event)
 {
     size_t low = 0;
     size_t high = self->count;
@@ -87,7 +87,7 @@ seq_log_of_event (const struct seq_log *self, uint32_t event)
 }
 
 void
-seq_log_fini (struct seq_log *self)
+weir_seq_log_fini (struct seq_log *self)
 {
     free (self->runs);
     *self = (struct seq_log){ 0 };
@@ -103,7 +103,7 @@ weir_seq_event_id (const struct weir_seq *self, uint32_t event)
     if (graph == NULL || event >= self->log.next_event) {
         return id;
     }
-    const struct seq_run *run = seq_log_of_event (&self->log, event);
+    const struct seq_run *run = weir_seq_log_of_event (&self->log, event);
     id.offset = run->offset + (event - run->event);
     if (run->node < weir_graph_count (graph)) { /* else it is of the open change */
         id.entry = weir_graph_node (graph, run->node)->id;
@@ -140,7 +140,7 @@ weir_seq_event_run (const struct weir_seq *self, uint32_t event, uint32_t max,
     if (event >= self->log.next_event) {
         return 0;
     }
-    const struct seq_run *run = seq_log_of_event (&self->log, event);
+    const struct seq_run *run = weir_seq_log_of_event (&self->log, event);
     const struct seq_run *end = self->log.runs + self->log.count;
     uint64_t count = run->event + run->count - event;
     while (count < max && run + 1 < end && run[1].node == run->node && !run[1].deletes

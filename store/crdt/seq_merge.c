@@ -61,7 +61,7 @@ nodes_turn (struct weir_seq *self, const struct weir_numbers *nodes,
     size_t i = 0;
     while (i < nodes->count) {
         if (run == log->count || log->runs[run].node != nodes->items[i]) {
-            run = seq_log_of_node (log, nodes->items[i]);
+            run = weir_seq_log_of_node (log, nodes->items[i]);
         }
         while (run < log->count && i < nodes->count && nodes->items[i] < log->runs[run].node) {
             i++;
@@ -140,7 +140,7 @@ node_feed (struct weir_seq *self, uint32_t number)
     struct seq_merge *m = &self->merge;
     const struct weir_graph_node *node =
         weir_graph_node (weir_doc_graph (self->owner->doc), number);
-    size_t run = seq_log_of_node (&self->log, number);
+    size_t run = weir_seq_log_of_node (&self->log, number);
     bool acts = run < self->log.count && self->log.runs[run].node == number;
     if (!acts && !hand_is (m, node->parents, node->n_parents)) {
         return; /* it changes nothing: the version at hand may stay where it is */
@@ -159,8 +159,8 @@ place_compare (void *context, uint32_t a, uint32_t b)
 {
     const struct weir_seq *self = context;
     const struct weir_graph *graph = weir_doc_graph (self->owner->doc);
-    const struct seq_run *x = seq_log_of_event (&self->log, a);
-    const struct seq_run *y = seq_log_of_event (&self->log, b);
+    const struct seq_run *x = weir_seq_log_of_event (&self->log, a);
+    const struct seq_run *y = weir_seq_log_of_event (&self->log, b);
     uint32_t count = weir_graph_count (graph);
     if (x->node >= count || y->node >= count) { /* an open change comes last */
         return x->node < y->node ? -1 : x->node > y->node;
@@ -297,8 +297,8 @@ tracker_ensure (struct weir_seq *self, const uint32_t *version, size_t count, ui
 }
 
 bool
-seq_merge_parents (struct weir_seq *self, uint32_t node, const uint32_t *parents, size_t count,
-                   uint64_t work)
+weir_seq_merge_parents (struct weir_seq *self, uint32_t node, const uint32_t *parents, size_t count,
+                        uint64_t work)
 {
     struct seq_merge *m = &self->merge;
     if (m->tracker == NULL || m->covered != node || m->fed < m->order.count
@@ -314,7 +314,7 @@ seq_merge_parents (struct weir_seq *self, uint32_t node, const uint32_t *parents
 }
 
 void
-seq_merge_enter (struct weir_seq *self)
+weir_seq_merge_enter (struct weir_seq *self)
 {
     struct seq_merge *m = &self->merge;
     uint32_t node = weir_doc_node (self->owner->doc);
@@ -323,13 +323,13 @@ seq_merge_enter (struct weir_seq *self)
     }
     size_t count = 0;
     const uint32_t *parents = weir_doc_node_parents (self->owner->doc, &count);
-    (void) seq_merge_parents (self, node, parents, count, UINT64_MAX);
+    (void) weir_seq_merge_parents (self, node, parents, count, UINT64_MAX);
     hand_set (m, node);
     m->covered = node + 1;
 }
 
 void
-seq_merge_idle (struct weir_seq *self)
+weir_seq_merge_idle (struct weir_seq *self)
 {
     struct seq_merge *m = &self->merge;
     uint32_t node = weir_doc_node (self->owner->doc);
@@ -346,7 +346,7 @@ seq_merge_idle (struct weir_seq *self)
 }
 
 void
-seq_merge_all (struct weir_seq *self)
+weir_seq_merge_all (struct weir_seq *self)
 {
     struct seq_merge *m = &self->merge;
     const struct weir_graph *graph = weir_doc_graph (self->owner->doc);
@@ -358,7 +358,7 @@ seq_merge_all (struct weir_seq *self)
     }
     (void) tracker_feed (self, end, UINT64_MAX);
     const uint32_t *heads = weir_graph_heads (graph, &n_heads);
-    size_t run = seq_log_of_node (&self->log, end);
+    size_t run = weir_seq_log_of_node (&self->log, end);
     if (run < self->log.count && m->covered == end) { /* of the open change */
         hand_move (self, heads, n_heads);
         runs_feed (self, run, end);
@@ -368,7 +368,7 @@ seq_merge_all (struct weir_seq *self)
 }
 
 void
-seq_merge_release (struct weir_seq *self, bool keep)
+weir_seq_merge_release (struct weir_seq *self, bool keep)
 {
     struct seq_merge *m = &self->merge;
     const struct weir_graph *graph = weir_doc_graph (self->owner->doc);
@@ -378,7 +378,7 @@ seq_merge_release (struct weir_seq *self, bool keep)
 }
 
 void
-seq_merge_fini (struct seq_merge *self)
+weir_seq_merge_fini (struct seq_merge *self)
 {
     weir_tracker_destroy (&self->tracker);
     weir_numbers_fini (&self->hand);
@@ -391,7 +391,7 @@ seq_merge_fini (struct seq_merge *self)
 }
 
 size_t
-seq_merge_bytes (const struct seq_merge *self)
+weir_seq_merge_bytes (const struct seq_merge *self)
 {
     return self->tracker != NULL ? weir_tracker_memory_bytes (self->tracker) : 0;
 }

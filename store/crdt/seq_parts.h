@@ -63,29 +63,29 @@ struct weir_seq {
 /* ---- seq_log.c ---- */
 
 /* Adds an op; gives its first event. */
-uint32_t seq_log_add (struct seq_log *self, uint32_t node, uint32_t offset, uint32_t at,
-                      uint32_t count, bool deletes);
+uint32_t weir_seq_log_add (struct seq_log *self, uint32_t node, uint32_t offset, uint32_t at,
+                           uint32_t count, bool deletes);
 /* The first run of a node or of one behind it; count when there is none. */
-size_t seq_log_of_node (const struct seq_log *self, uint32_t node);
+size_t weir_seq_log_of_node (const struct seq_log *self, uint32_t node);
 /* The run of an event that is known. */
-const struct seq_run *seq_log_of_event (const struct seq_log *self, uint32_t event);
-void seq_log_fini (struct seq_log *self); /* leaves it empty and ready */
+const struct seq_run *weir_seq_log_of_event (const struct seq_log *self, uint32_t event);
+void weir_seq_log_fini (struct seq_log *self); /* leaves it empty and ready */
 
 /* ---- seq_merge.c ---- */
 
 /* Brings the tracker to the parents of a node that is not fast; false: so much work is done, and
  * there is more to do. */
-bool seq_merge_parents (struct weir_seq *self, uint32_t node, const uint32_t *parents, size_t count,
-                        uint64_t work);
+bool weir_seq_merge_parents (struct weir_seq *self, uint32_t node, const uint32_t *parents,
+                             size_t count, uint64_t work);
 /* The entry at hand begins to act: its events are no longer before the version at hand. */
-void seq_merge_enter (struct weir_seq *self);
+void weir_seq_merge_enter (struct weir_seq *self);
 /* A fast entry came: drops a tracker that helps no more. */
-void seq_merge_idle (struct weir_seq *self);
+void weir_seq_merge_idle (struct weir_seq *self);
 /* Makes the tracker one of the whole history, with what an open change did, at its end. Then it
  * must be released: kept only where that may help, and never with a part of a change in it. */
-void seq_merge_all (struct weir_seq *self);
-void seq_merge_release (struct weir_seq *self, bool keep);
-void seq_merge_fini (struct seq_merge *self); /* leaves it empty and ready */
-size_t seq_merge_bytes (const struct seq_merge *self);
+void weir_seq_merge_all (struct weir_seq *self);
+void weir_seq_merge_release (struct weir_seq *self, bool keep);
+void weir_seq_merge_fini (struct seq_merge *self); /* leaves it empty and ready */
+size_t weir_seq_merge_bytes (const struct seq_merge *self);
 
 #endif

@@ -11,7 +11,7 @@
 #define ENTITIES_MAX (1u << 30)
 
 bool
-text_is_styled (const struct text *t)
+weir_text_is_styled (const struct text *t)
 {
     return weir_seq_length (t->seq) != weir_seq_entities (t->seq);
 }
@@ -35,7 +35,7 @@ static bool
 is_hidden (const struct text *t, uint32_t at)
 {
     struct weir_seq_span span;
-    return text_is_styled (t) && weir_seq_span (t->seq, at, &span) && span.hidden;
+    return weir_text_is_styled (t) && weir_seq_span (t->seq, at, &span) && span.hidden;
 }
 
 static void
@@ -55,7 +55,7 @@ text_removed (struct weir_container *owner, uint32_t at, uint32_t count, uint32_
 {
     struct text *t = (struct text *) owner;
     if (is_hidden (t, at)) {
-        marks_remove (t, at, count, content);
+        weir_marks_remove (t, at, count, content);
     } else {
         splice_tell (t, at, count, 0);
     }
@@ -76,7 +76,7 @@ static void
 text_fini (struct weir_container *self)
 {
     struct text *t = (struct text *) self;
-    marks_fini (t);
+    weir_marks_fini (t);
     weir_seq_destroy (&t->seq);
 }
 
@@ -192,7 +192,7 @@ text_apply (struct weir_container *self, const struct weir_op *op, const struct 
     } else if (op->code == WEIR_TEXT_DELETE) {
         weir_seq_delete (t->seq, op->at, op->count, stamp->offset);
     } else {
-        marks_apply (t, op, stamp);
+        weir_marks_apply (t, op, stamp);
     }
 }
 
@@ -214,7 +214,7 @@ static void
 text_seal (struct weir_container *self, const struct weir_op *op, const struct weir_stamp *stamp)
 {
     if (op->code == WEIR_TEXT_MARK) {
-        marks_seal ((struct text *) self, op, stamp);
+        weir_marks_seal ((struct text *) self, op, stamp);
     }
 }
 
@@ -302,8 +302,8 @@ const struct weir_container_type weir_container_text = {
     .describe = text_describe,
     .json = text_json,
     .is_empty = text_is_empty,
-    .save = text_save,
-    .load = text_load,
+    .save = weir_text_save,
+    .load = weir_text_load,
 };
 
 /* ---- editing ---- */
@@ -338,7 +338,7 @@ weir_change_text_insert (struct weir_change *self, struct weir_container *text, 
         return weir_error_set (e, WEIR_TOO_LARGE, NULL, "%zu bytes are too much for one insertion",
                                utf8.len);
     }
-    op.count = op.atoms = rope_text_scalars (utf8.data, utf8.len, &astral);
+    op.count = op.atoms = weir_rope_text_scalars (utf8.data, utf8.len, &astral);
     op.at = weir_text_place (text, at);
     return weir_change_put (self, text, &op, &offset, e);
 }
@@ -368,7 +368,7 @@ weir_change_text_delete (struct weir_change *self, struct weir_container *text, 
         struct weir_op op = { .code = WEIR_TEXT_DELETE };
         uint32_t offset = 0;
         op.at = weir_seq_entity_of (t->seq, at);
-        op.count = op.atoms = text_is_styled (t) ? stretch (t, op.at, count) : count;
+        op.count = op.atoms = weir_text_is_styled (t) ? stretch (t, op.at, count) : count;
         count -= op.count;
         status = weir_change_put (self, text, &op, &offset, e);
     }

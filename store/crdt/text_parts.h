@@ -39,19 +39,19 @@ struct text {
 
 /* ---- marks.c ---- */
 
-void marks_fini (struct text *t);
+void weir_marks_fini (struct text *t);
 /* A new mark, without anchors yet. Key and value are copied. */
-uint32_t marks_add (struct text *t, struct weir_bytes key, uint8_t expand,
-                    const struct weir_value *value, const struct weir_stamp *stamp);
-void marks_apply (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp);
-void marks_seal (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp);
+uint32_t weir_marks_add (struct text *t, struct weir_bytes key, uint8_t expand,
+                         const struct weir_value *value, const struct weir_stamp *stamp);
+void weir_marks_apply (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp);
+void weir_marks_seal (struct text *t, const struct weir_op *op, const struct weir_stamp *stamp);
 /* Anchors leave. */
-void marks_remove (struct text *t, uint32_t at, uint32_t count, uint32_t content);
-bool text_is_styled (const struct text *t);
+void weir_marks_remove (struct text *t, uint32_t at, uint32_t count, uint32_t content);
+bool weir_text_is_styled (const struct text *t);
 
 /* ---- text_state.c ---- */
 
-void text_save (struct weir_container *self, struct weir_save *save);
-enum weir_status text_load (struct weir_container *self, struct weir_load *load);
+void weir_text_save (struct weir_container *self, struct weir_save *save);
+enum weir_status weir_text_load (struct weir_container *self, struct weir_load *load);
 
 #endif

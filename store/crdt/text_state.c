@@ -28,7 +28,7 @@ marks_number (const struct text *t, uint32_t *order, uint32_t *numbers)
     struct weir_seq_span span;
     uint32_t count = 0;
     memset (numbers, 0xff, t->n_marks * sizeof *numbers);
-    if (!text_is_styled (t)) {
+    if (!weir_text_is_styled (t)) {
         return 0;
     }
     for (uint32_t at = 0; weir_seq_span (t->seq, at, &span); at += span.count) {
@@ -48,7 +48,7 @@ anchors_save (const struct text *t, const uint32_t *numbers, struct weir_buf *ou
 {
     struct weir_seq_span span;
     uint32_t before = 0;
-    if (!text_is_styled (t)) {
+    if (!weir_text_is_styled (t)) {
         return;
     }
     for (uint32_t at = 0; weir_seq_span (t->seq, at, &span); at += span.count) {
@@ -62,7 +62,7 @@ anchors_save (const struct text *t, const uint32_t *numbers, struct weir_buf *ou
 }
 
 void
-text_save (struct weir_container *self, struct weir_save *save)
+weir_text_save (struct weir_container *self, struct weir_save *save)
 {
     struct text *t = (struct text *) self;
     uint32_t *order = weir_alloc ((t->n_marks + 1) * sizeof *order);
@@ -109,7 +109,7 @@ mark_load (struct text *t, struct weir_load *load, uint64_t *n_anchors)
         || value.type == WEIR_VALUE_DELETED || weir_id_is_zero (stamp.entry)) {
         return WEIR_BAD_PAYLOAD;
     }
-    uint32_t number = marks_add (t, key, head & 3u, &value, &stamp);
+    uint32_t number = weir_marks_add (t, key, head & 3u, &value, &stamp);
     t->marks[number].anchors = head >> 2;
     *n_anchors += head >> 2 == MARK_BOTH ? 2 : 1;
     return WEIR_OK;
@@ -155,13 +155,13 @@ static enum weir_status
 entities_load (struct text *t, struct weir_bytes text, const struct anchor *anchors, size_t count)
 {
     uint32_t astral = 0;
-    uint32_t left = rope_text_scalars (text.data, text.len, &astral);
+    uint32_t left = weir_rope_text_scalars (text.data, text.len, &astral);
     for (size_t i = 0; i < count; i++) {
         if (anchors[i].skip > left) {
             return WEIR_BAD_PAYLOAD;
         }
         if (anchors[i].skip > 0) {
-            uint32_t bytes = rope_text_bytes (text.data, anchors[i].skip);
+            uint32_t bytes = weir_rope_text_bytes (text.data, anchors[i].skip);
             weir_seq_load_text (t->seq, anchors[i].skip, weir_bytes (text.data, bytes));
             text = weir_bytes (text.data + bytes, text.len - bytes);
             left -= anchors[i].skip;
@@ -175,7 +175,7 @@ entities_load (struct text *t, struct weir_bytes text, const struct anchor *anch
 }
 
 enum weir_status
-text_load (struct weir_container *self, struct weir_load *load)
+weir_text_load (struct weir_container *self, struct weir_load *load)
 {
     struct text *t = (struct text *) self;
     struct anchor *anchors = NULL;

@@ -12,7 +12,7 @@ weir_tracker_new (uint32_t base_length, weir_tracker_compare_fn *compare, void *
     struct weir_tracker *self = weir_alloc (sizeof *self);
     self->compare = compare;
     self->context = context;
-    tracker_tree_init (self, base_length);
+    weir_tracker_tree_init (self, base_length);
     return self;
 }
 
@@ -24,7 +24,7 @@ weir_tracker_destroy (struct weir_tracker **self_p)
     if (self == NULL) {
         return;
     }
-    tracker_index_fini (&self->index);
+    weir_tracker_index_fini (&self->index);
     free (self->leaves);
     free (self->nodes);
     free (self);
@@ -34,7 +34,7 @@ size_t
 weir_tracker_memory_bytes (const struct weir_tracker *self)
 {
     return sizeof *self + self->leaf_cap * sizeof *self->leaves
-           + self->node_cap * sizeof *self->nodes + tracker_index_bytes (&self->index);
+           + self->node_cap * sizeof *self->nodes + weir_tracker_index_bytes (&self->index);
 }
 
 uint32_t
@@ -80,9 +80,9 @@ is_left_of (const struct weir_tracker *self, uint32_t a, uint32_t b)
     if (a == TRACKER_NONE || b == TRACKER_NONE) {
         return a != TRACKER_NONE;
     }
-    tracker_locate (self, a, &spot_a);
-    tracker_locate (self, b, &spot_b);
-    return tracker_is_before (self, &spot_a, &spot_b);
+    weir_tracker_locate (self, a, &spot_a);
+    weir_tracker_locate (self, b, &spot_b);
+    return weir_tracker_is_before (self, &spot_a, &spot_b);
 }
 
 /* Does an element with left origin `other` belong further up than what has left origin `left`,
@@ -96,8 +96,8 @@ leaves_siblings (const struct weir_tracker *self, uint32_t other, uint32_t left,
     if (left == TRACKER_NONE || other == TRACKER_NONE) {
         return left != TRACKER_NONE;
     }
-    tracker_locate (self, other, &spot_other);
-    return tracker_is_before (self, &spot_other, &spot_left);
+    weir_tracker_locate (self, other, &spot_other);
+    return weir_tracker_is_before (self, &spot_other, &spot_left);
 }
 
 /* The right parent of what is inserted at a gap behind `left`: the first element from there on
@@ -164,7 +164,7 @@ put_span (struct weir_tracker *self, struct gap gap, uint32_t event, uint32_t co
         && leaf->state[before] == STATE_THERE && leaf->id[before] + leaf->len[before] == event) {
         leaf->len[before] += count;
     } else {
-        tracker_open (self, &gap.leaf, &gap.slot);
+        weir_tracker_open (self, &gap.leaf, &gap.slot);
         leaf = &self->leaves[gap.leaf];
         leaf->id[gap.slot] = event;
         leaf->len[gap.slot] = count;
@@ -172,8 +172,8 @@ put_span (struct weir_tracker *self, struct gap gap, uint32_t event, uint32_t co
         leaf->left[gap.slot] = left;
         leaf->right[gap.slot] = right;
     }
-    tracker_index_insert (&self->index, event, count, gap.leaf);
-    tracker_add (self, gap.leaf, count, count);
+    weir_tracker_index_insert (&self->index, event, count, gap.leaf);
+    weir_tracker_add (self, gap.leaf, count, count);
 }
 
 void
@@ -187,7 +187,7 @@ weir_tracker_insert (struct weir_tracker *self, uint32_t event, uint32_t count, 
     weir_assert (at <= self->total.hand && count <= WEIR_TRACKER_BASE - event);
     if (at > 0) {
         struct tracker_spot spot;
-        tracker_seek_hand (self, at - 1, &spot);
+        weir_tracker_seek_hand (self, at - 1, &spot);
         const struct tracker_leaf *leaf = &self->leaves[spot.leaf];
         uint32_t slot = spot.slot;
         uint32_t offset = spot.offset + 1;
@@ -197,7 +197,7 @@ weir_tracker_insert (struct weir_tracker *self, uint32_t event, uint32_t count, 
         gap.slot = slot + 1;
         if (offset < leaf->len[slot]) {
             gap.slot = slot;
-            tracker_cut (self, &gap.leaf, &gap.slot, offset);
+            weir_tracker_cut (self, &gap.leaf, &gap.slot, offset);
         }
     }
     if (gap_next (self, &gap, &next)) {
@@ -227,7 +227,7 @@ weir_tracker_delete (struct weir_tracker *self, uint32_t event, uint32_t count, 
                  && count <= WEIR_TRACKER_BASE - event);
     while (count > 0) {
         struct tracker_spot spot;
-        tracker_seek_hand (self, at, &spot);
+        weir_tracker_seek_hand (self, at, &spot);
         const struct tracker_leaf *leaf = &self->leaves[spot.leaf];
         uint32_t state = leaf->state[spot.slot];
         uint32_t n = leaf->len[spot.slot] - spot.offset;
@@ -243,9 +243,9 @@ weir_tracker_delete (struct weir_tracker *self, uint32_t event, uint32_t count, 
             told_at = end_at;
             told += n;
         }
-        tracker_index_delete (&self->index, event, n, leaf->id[spot.slot] + spot.offset);
-        tracker_flip (self, spot.leaf, spot.slot, spot.offset, n,
-                      (state + STATE_STEP) | STATE_EVER);
+        weir_tracker_index_delete (&self->index, event, n, leaf->id[spot.slot] + spot.offset);
+        weir_tracker_flip (self, spot.leaf, spot.slot, spot.offset, n,
+                           (state + STATE_STEP) | STATE_EVER);
         event += n;
         count -= n;
     }
@@ -263,7 +263,8 @@ step_some (struct weir_tracker *self, const struct tracker_spot *spot, uint32_t 
     const struct tracker_leaf *leaf = &self->leaves[spot->leaf];
     uint32_t n = leaf->len[spot->slot] - spot->offset;
     n = n < count ? n : count;
-    tracker_flip (self, spot->leaf, spot->slot, spot->offset, n, leaf->state[spot->slot] + step);
+    weir_tracker_flip (self, spot->leaf, spot->slot, spot->offset, n,
+                       leaf->state[spot->slot] + step);
     return n;
 }
 
@@ -274,10 +275,10 @@ step_events (struct weir_tracker *self, uint32_t event, uint32_t count, uint32_t
         uint32_t n = count;
         uint32_t id = 0;
         struct tracker_spot spot;
-        if (tracker_index_get (&self->index, event, &n, &id)) {
-            tracker_locate (self, id, &spot);
+        if (weir_tracker_index_get (&self->index, event, &n, &id)) {
+            weir_tracker_locate (self, id, &spot);
         } else {
-            tracker_locate (self, event, &spot);
+            weir_tracker_locate (self, event, &spot);
         }
         n = step_some (self, &spot, n, step);
         event += n;
@@ -303,7 +304,7 @@ uint32_t
 weir_tracker_at (const struct weir_tracker *self, uint32_t end_at)
 {
     struct tracker_spot spot;
-    tracker_seek_end (self, end_at, &spot);
+    weir_tracker_seek_end (self, end_at, &spot);
     return self->leaves[spot.leaf].id[spot.slot] + spot.offset;
 }
 
@@ -311,9 +312,9 @@ bool
 weir_tracker_find (const struct weir_tracker *self, uint32_t event, uint32_t *end_at)
 {
     struct tracker_spot spot;
-    tracker_locate (self, event, &spot);
+    weir_tracker_locate (self, event, &spot);
     const struct tracker_leaf *leaf = &self->leaves[spot.leaf];
-    uint32_t end = tracker_leaf_end (self, spot.leaf);
+    uint32_t end = weir_tracker_leaf_end (self, spot.leaf);
     for (uint32_t i = 0; i < spot.slot; i++) {
         end += tracker_end_width (leaf->state[i], leaf->len[i]);
     }

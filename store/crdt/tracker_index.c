@@ -8,7 +8,7 @@
 #include <string.h>
 
 void
-tracker_index_fini (struct tracker_index *self)
+weir_tracker_index_fini (struct tracker_index *self)
 {
     free (self->pages);
     free (self->directory);
@@ -16,7 +16,7 @@ tracker_index_fini (struct tracker_index *self)
 }
 
 size_t
-tracker_index_bytes (const struct tracker_index *self)
+weir_tracker_index_bytes (const struct tracker_index *self)
 {
     return self->page_cap * sizeof *self->pages + self->cap * sizeof *self->directory;
 }
@@ -68,7 +68,8 @@ page_at (struct tracker_index *self, size_t page)
 }
 
 void
-tracker_index_insert (struct tracker_index *self, uint32_t event, uint32_t count, uint32_t leaf)
+weir_tracker_index_insert (struct tracker_index *self, uint32_t event, uint32_t count,
+                           uint32_t leaf)
 {
     reserve (self, event / INDEX_PAGE, (event + (count - 1)) / INDEX_PAGE);
     while (count > 0) {
@@ -84,7 +85,8 @@ tracker_index_insert (struct tracker_index *self, uint32_t event, uint32_t count
 }
 
 void
-tracker_index_delete (struct tracker_index *self, uint32_t event, uint32_t count, uint32_t target)
+weir_tracker_index_delete (struct tracker_index *self, uint32_t event, uint32_t count,
+                           uint32_t target)
 {
     reserve (self, event / INDEX_PAGE, (event + (count - 1)) / INDEX_PAGE);
     while (count > 0) {
@@ -140,8 +142,8 @@ run (const struct tracker_index *self, uint32_t event, uint32_t count, uint32_t 
 }
 
 bool
-tracker_index_get (const struct tracker_index *self, uint32_t event, uint32_t *count,
-                   uint32_t *value)
+weir_tracker_index_get (const struct tracker_index *self, uint32_t event, uint32_t *count,
+                        uint32_t *value)
 {
     uint64_t row = row_of (self, event);
     uint32_t in_page = event % INDEX_PAGE;

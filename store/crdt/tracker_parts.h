@@ -114,42 +114,43 @@ tracker_end_width (uint32_t state, uint32_t len)
 
 /* ---- tracker_tree.c ---- */
 
-void tracker_tree_init (struct weir_tracker *self, uint32_t base_length);
+void weir_tracker_tree_init (struct weir_tracker *self, uint32_t base_length);
 /* Finds the `at`-th element at hand (below the length). */
-void tracker_seek_hand (struct weir_tracker *self, uint32_t at, struct tracker_spot *spot);
-void tracker_seek_end (const struct weir_tracker *self, uint32_t at, struct tracker_spot *spot);
+void weir_tracker_seek_hand (struct weir_tracker *self, uint32_t at, struct tracker_spot *spot);
+void weir_tracker_seek_end (const struct weir_tracker *self, uint32_t at,
+                            struct tracker_spot *spot);
 void tracker_seek_base (const struct weir_tracker *self, uint32_t at, struct tracker_spot *spot);
 /* Finds a known element: an inserted event, or one of the placeholder. end_before is not given. */
-void tracker_locate (const struct weir_tracker *self, uint32_t id, struct tracker_spot *spot);
+void weir_tracker_locate (const struct weir_tracker *self, uint32_t id, struct tracker_spot *spot);
 /* Elements of the end before a leaf. */
-uint32_t tracker_leaf_end (const struct weir_tracker *self, uint32_t leaf);
+uint32_t weir_tracker_leaf_end (const struct weir_tracker *self, uint32_t leaf);
 /* Does a span stand before another? */
-bool tracker_is_before (const struct weir_tracker *self, const struct tracker_spot *a,
-                        const struct tracker_spot *b);
+bool weir_tracker_is_before (const struct weir_tracker *self, const struct tracker_spot *a,
+                             const struct tracker_spot *b);
 /* Adds to the widths of a leaf; unsigned, so that adding -n takes away. */
-void tracker_add (struct weir_tracker *self, uint32_t leaf, uint32_t hand, uint32_t end);
+void weir_tracker_add (struct weir_tracker *self, uint32_t leaf, uint32_t hand, uint32_t end);
 /* Opens a slot before slot *at of a leaf, splitting it when it is full; *leaf and *at become
  * where the new slot is, empty. */
-void tracker_open (struct weir_tracker *self, uint32_t *leaf, uint32_t *at);
+void weir_tracker_open (struct weir_tracker *self, uint32_t *leaf, uint32_t *at);
 /* Gives `count` elements from `offset` on of a span another state. */
-void tracker_flip (struct weir_tracker *self, uint32_t leaf, uint32_t slot, uint32_t offset,
-                   uint32_t count, uint32_t state);
+void weir_tracker_flip (struct weir_tracker *self, uint32_t leaf, uint32_t slot, uint32_t offset,
+                        uint32_t count, uint32_t state);
 /* Cuts a span in two before `offset` (not 0); *leaf and *slot become those of the second part. */
-void tracker_cut (struct weir_tracker *self, uint32_t *leaf, uint32_t *slot, uint32_t offset);
+void weir_tracker_cut (struct weir_tracker *self, uint32_t *leaf, uint32_t *slot, uint32_t offset);
 
 /* ---- tracker_index.c ---- */
 
-void tracker_index_fini (struct tracker_index *self);
-size_t tracker_index_bytes (const struct tracker_index *self);
+void weir_tracker_index_fini (struct tracker_index *self);
+size_t weir_tracker_index_bytes (const struct tracker_index *self);
 /* Says that inserted events are in a leaf. */
-void tracker_index_insert (struct tracker_index *self, uint32_t event, uint32_t count,
-                           uint32_t leaf);
+void weir_tracker_index_insert (struct tracker_index *self, uint32_t event, uint32_t count,
+                                uint32_t leaf);
 /* Says what events delete. */
-void tracker_index_delete (struct tracker_index *self, uint32_t event, uint32_t count,
-                           uint32_t target);
+void weir_tracker_index_delete (struct tracker_index *self, uint32_t event, uint32_t count,
+                                uint32_t target);
 /* What an event does. An insertion: the leaf it is in. A deletion: the element; *count becomes
  * how many events from it on, at most as many as it was, delete the elements that follow. */
-bool tracker_index_get (const struct tracker_index *self, uint32_t event, uint32_t *count,
-                        uint32_t *value);
+bool weir_tracker_index_get (const struct tracker_index *self, uint32_t event, uint32_t *count,
+                             uint32_t *value);
 
 #endif

@@ -33,7 +33,7 @@ new_node (struct weir_tracker *self)
 }
 
 void
-tracker_tree_init (struct weir_tracker *self, uint32_t base_length)
+weir_tracker_tree_init (struct weir_tracker *self, uint32_t base_length)
 {
     self->root = self->first_leaf = new_leaf (self);
     self->near = TRACKER_NONE;
@@ -51,7 +51,7 @@ tracker_tree_init (struct weir_tracker *self, uint32_t base_length)
 /* ---- finding ---- */
 
 void
-tracker_seek_hand (struct weir_tracker *self, uint32_t at, struct tracker_spot *spot)
+weir_tracker_seek_hand (struct weir_tracker *self, uint32_t at, struct tracker_spot *spot)
 {
     uint32_t place = self->near;
     uint32_t hand = self->near_hand;
@@ -96,7 +96,7 @@ tracker_seek_hand (struct weir_tracker *self, uint32_t at, struct tracker_spot *
 }
 
 void
-tracker_seek_end (const struct weir_tracker *self, uint32_t at, struct tracker_spot *spot)
+weir_tracker_seek_end (const struct weir_tracker *self, uint32_t at, struct tracker_spot *spot)
 {
     weir_assert (at < self->total.end);
     uint32_t left = at;
@@ -135,12 +135,12 @@ slot_of (const struct tracker_leaf *leaf, uint32_t id)
 }
 
 void
-tracker_locate (const struct weir_tracker *self, uint32_t id, struct tracker_spot *spot)
+weir_tracker_locate (const struct weir_tracker *self, uint32_t id, struct tracker_spot *spot)
 {
     uint32_t place = self->root;
     if (id < WEIR_TRACKER_BASE) {
         uint32_t count = 1;
-        bool deletes = tracker_index_get (&self->index, id, &count, &place);
+        bool deletes = weir_tracker_index_get (&self->index, id, &count, &place);
         weir_assert (!deletes);
     } else {
         /* The placeholder's elements stand in their order. */
@@ -161,7 +161,7 @@ tracker_locate (const struct weir_tracker *self, uint32_t id, struct tracker_spo
 }
 
 uint32_t
-tracker_leaf_end (const struct weir_tracker *self, uint32_t leaf)
+weir_tracker_leaf_end (const struct weir_tracker *self, uint32_t leaf)
 {
     uint32_t end = 0;
     uint32_t slot = self->leaves[leaf].slot;
@@ -177,8 +177,8 @@ tracker_leaf_end (const struct weir_tracker *self, uint32_t leaf)
 }
 
 bool
-tracker_is_before (const struct weir_tracker *self, const struct tracker_spot *a,
-                   const struct tracker_spot *b)
+weir_tracker_is_before (const struct weir_tracker *self, const struct tracker_spot *a,
+                        const struct tracker_spot *b)
 {
     if (a->leaf == b->leaf) {
         return a->slot < b->slot || (a->slot == b->slot && a->offset < b->offset);
@@ -199,7 +199,7 @@ tracker_is_before (const struct weir_tracker *self, const struct tracker_spot *a
 }
 
 void
-tracker_add (struct weir_tracker *self, uint32_t leaf, uint32_t hand, uint32_t end)
+weir_tracker_add (struct weir_tracker *self, uint32_t leaf, uint32_t hand, uint32_t end)
 {
     if (leaf != self->near) {
         self->near = TRACKER_NONE;
@@ -355,7 +355,7 @@ leaf_split (struct weir_tracker *self, uint32_t at, uint32_t from, uint32_t to)
         if (other->id[i] >= WEIR_TRACKER_BASE) {
             widths.base += other->len[i];
         } else {
-            tracker_index_insert (&self->index, other->id[i], other->len[i], fresh);
+            weir_tracker_index_insert (&self->index, other->id[i], other->len[i], fresh);
         }
     }
     bool before = from == 0 && to < leaf->count;
@@ -402,7 +402,7 @@ leaf_divide (struct weir_tracker *self, uint32_t *leaf, uint32_t *at)
 }
 
 void
-tracker_open (struct weir_tracker *self, uint32_t *leaf, uint32_t *at)
+weir_tracker_open (struct weir_tracker *self, uint32_t *leaf, uint32_t *at)
 {
     if (self->leaves[*leaf].count == TRACKER_SPANS) {
         leaf_divide (self, leaf, at);
@@ -416,13 +416,13 @@ tracker_open (struct weir_tracker *self, uint32_t *leaf, uint32_t *at)
 /* ---- spans ---- */
 
 void
-tracker_cut (struct weir_tracker *self, uint32_t *leaf, uint32_t *slot, uint32_t offset)
+weir_tracker_cut (struct weir_tracker *self, uint32_t *leaf, uint32_t *slot, uint32_t offset)
 {
     uint32_t id = self->leaves[*leaf].id[*slot];
     uint32_t len = self->leaves[*leaf].len[*slot];
     uint32_t state = self->leaves[*leaf].state[*slot];
     ++*slot;
-    tracker_open (self, leaf, slot);
+    weir_tracker_open (self, leaf, slot);
     struct tracker_leaf *l = &self->leaves[*leaf];
     l->id[*slot] = id + offset;
     l->len[*slot] = len - offset;
@@ -477,8 +477,8 @@ join (struct tracker_leaf *leaf, uint32_t i)
 }
 
 void
-tracker_flip (struct weir_tracker *self, uint32_t at, uint32_t slot, uint32_t offset,
-              uint32_t count, uint32_t state)
+weir_tracker_flip (struct weir_tracker *self, uint32_t at, uint32_t slot, uint32_t offset,
+                   uint32_t count, uint32_t state)
 {
     struct tracker_leaf *leaf = &self->leaves[at];
     uint32_t id = leaf->id[slot];
@@ -504,14 +504,14 @@ tracker_flip (struct weir_tracker *self, uint32_t at, uint32_t slot, uint32_t of
     } else {
         if (!to_end) {
             uint32_t second = slot;
-            tracker_cut (self, &at, &second, offset + count);
+            weir_tracker_cut (self, &at, &second, offset + count);
             slot = second - 1;
         }
         if (offset > 0) {
-            tracker_cut (self, &at, &slot, offset);
+            weir_tracker_cut (self, &at, &slot, offset);
         }
         self->leaves[at].state[slot] = state;
     }
-    tracker_add (self, at, tracker_hand_width (state, count) - tracker_hand_width (old, count),
-                 tracker_end_width (state, count) - tracker_end_width (old, count));
+    weir_tracker_add (self, at, tracker_hand_width (state, count) - tracker_hand_width (old, count),
+                      tracker_end_width (state, count) - tracker_end_width (old, count));
 }

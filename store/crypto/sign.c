@@ -13,10 +13,8 @@
 
 /* None is the beginning of another, so that tag || message is never ambiguous. */
 static const char *const tags[WEIR_SIGN_USE_COUNT] = {
-    [WEIR_SIGN_ENTRY] = "weir-sign-entry",
-    [WEIR_SIGN_PROOF] = "weir-sign-proof",
-    [WEIR_SIGN_CARD] = "weir-sign-card",
-    [WEIR_SIGN_TICKET] = "weir-sign-ticket",
+    [WEIR_SIGN_ENTRY] = "weir-sign-entry",   [WEIR_SIGN_PROOF] = "weir-sign-proof",
+    [WEIR_SIGN_CARD] = "weir-sign-card",     [WEIR_SIGN_TICKET] = "weir-sign-ticket",
     [WEIR_SIGN_EXPORT] = "weir-sign-export",
 };
 

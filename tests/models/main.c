@@ -16,14 +16,10 @@ static const struct {
     const char *name;
     void (*play) (uint64_t seed);
 } models[] = {
-    { "map", weir_model_map },
-    { "list", weir_model_list },
-    { "text", weir_model_text },
-    { "doc", weir_model_doc },
-    { "counter", weir_model_counter },
-    { "tree", weir_model_tree },
-    { "movable", weir_model_movable },
-    { "replica", weir_model_replica },
+    { "map", weir_model_map },         { "list", weir_model_list },
+    { "text", weir_model_text },       { "doc", weir_model_doc },
+    { "counter", weir_model_counter }, { "tree", weir_model_tree },
+    { "movable", weir_model_movable }, { "replica", weir_model_replica },
     { "diff", weir_model_diff },
 };
 

@@ -286,60 +286,60 @@ test_random (void **state)
     }
 }
 
+static const struct {
+    const char *op;
+    enum weir_status status;
+} refusals[] = {
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":4,\"text\":\"x\"}", WEIR_OUT_OF_RANGE },
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":-1,\"text\":\"x\"}", WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":1}", WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":2,\"unit\":\"utf8\",\"text\":\"x\"}",
+      WEIR_OK },
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":1,\"unit\":\"utf8\",\"text\":\"x\"}",
+      WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":2,\"unit\":\"utf16\",\"text\":\"x\"}",
+      WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":4,\"unit\":\"utf16\",\"text\":\"x\"}",
+      WEIR_OK },
+    { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":1,\"unit\":\"x\",\"text\":\"x\"}",
+      WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"text_insert\",\"path\":\"/l\",\"at\":0,\"text\":\"x\"}", WEIR_CONFLICT },
+    { "{\"op\":\"text_delete\",\"path\":\"/t\",\"at\":2,\"count\":2}", WEIR_OUT_OF_RANGE },
+    { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":4,\"key\":\"b\",\"value\":true}",
+      WEIR_OUT_OF_RANGE },
+    { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":1,\"end\":1,\"key\":\"b\",\"value\":true}",
+      WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":2,\"key\":\"b\",\"value\":[]}",
+      WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":2,\"key\":\"b\",\"value\":true,"
+      "\"expand\":\"x\"}",
+      WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":2,\"key\":\"b\",\"value\":true}",
+      WEIR_OK },
+    { "{\"op\":\"list_insert\",\"path\":\"/l\",\"at\":3,\"value\":1}", WEIR_OUT_OF_RANGE },
+    { "{\"op\":\"list_insert\",\"path\":\"/t\",\"at\":0,\"value\":1}", WEIR_CONFLICT },
+    { "{\"op\":\"list_insert\",\"path\":\"/l\"}", WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"list_move\",\"path\":\"/l\",\"at\":0,\"to\":1}", WEIR_CONFLICT },
+    { "{\"op\":\"add\",\"path\":\"/l/3\",\"value\":1}", WEIR_OUT_OF_RANGE },
+    { "{\"op\":\"add\",\"path\":\"/l/-\",\"value\":1}", WEIR_OK },
+    { "{\"op\":\"add\",\"path\":\"/l/01\",\"value\":1}", WEIR_INVALID_PATH },
+    { "{\"op\":\"add\",\"path\":\"/l/x\",\"value\":1}", WEIR_INVALID_PATH },
+    { "{\"op\":\"remove\",\"path\":\"/l/-\"}", WEIR_INVALID_PATH },
+    { "{\"op\":\"replace\",\"path\":\"/l/2\",\"value\":1}", WEIR_NOT_FOUND },
+    { "{\"op\":\"add\",\"path\":\"/l/1/a/b\",\"value\":1}", WEIR_NOT_FOUND },
+    { "{\"op\":\"add\",\"path\":\"/l/1/a\",\"value\":1}", WEIR_OK },
+    { "{\"op\":\"add\",\"path\":\"/l/0/a\",\"value\":1}", WEIR_CONFLICT },
+    { "{\"op\":\"add\",\"path\":\"/t/0\",\"value\":1}", WEIR_CONFLICT },
+    { "{\"op\":\"increment\",\"path\":\"/l\",\"by\":1}", WEIR_CONFLICT },
+    { "{\"op\":\"increment\",\"path\":\"/c\",\"by\":\"1\"}", WEIR_INVALID_ARGUMENT },
+    { "{\"op\":\"replace\",\"path\":\"/t\",\"value\":{}}", WEIR_CONFLICT },
+    { "{\"op\":\"remove\",\"path\":\"/t\"}", WEIR_OK },
+};
+
 /* What stands in the way, and where an edit ends. */
 static void
 test_refusals (void **state)
 {
-    static const struct {
-        const char *op;
-        enum weir_status status;
-    } cases[] = {
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":4,\"text\":\"x\"}", WEIR_OUT_OF_RANGE },
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":-1,\"text\":\"x\"}",
-          WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":1}", WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":2,\"unit\":\"utf8\",\"text\":\"x\"}",
-          WEIR_OK },
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":1,\"unit\":\"utf8\",\"text\":\"x\"}",
-          WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":2,\"unit\":\"utf16\",\"text\":\"x\"}",
-          WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":4,\"unit\":\"utf16\",\"text\":\"x\"}",
-          WEIR_OK },
-        { "{\"op\":\"text_insert\",\"path\":\"/t\",\"at\":1,\"unit\":\"x\",\"text\":\"x\"}",
-          WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"text_insert\",\"path\":\"/l\",\"at\":0,\"text\":\"x\"}", WEIR_CONFLICT },
-        { "{\"op\":\"text_delete\",\"path\":\"/t\",\"at\":2,\"count\":2}", WEIR_OUT_OF_RANGE },
-        { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":4,\"key\":\"b\",\"value\":true}",
-          WEIR_OUT_OF_RANGE },
-        { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":1,\"end\":1,\"key\":\"b\",\"value\":true}",
-          WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":2,\"key\":\"b\",\"value\":[]}",
-          WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":2,\"key\":\"b\",\"value\":true,"
-          "\"expand\":\"x\"}",
-          WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"mark\",\"path\":\"/t\",\"start\":0,\"end\":2,\"key\":\"b\",\"value\":true}",
-          WEIR_OK },
-        { "{\"op\":\"list_insert\",\"path\":\"/l\",\"at\":3,\"value\":1}", WEIR_OUT_OF_RANGE },
-        { "{\"op\":\"list_insert\",\"path\":\"/t\",\"at\":0,\"value\":1}", WEIR_CONFLICT },
-        { "{\"op\":\"list_insert\",\"path\":\"/l\"}", WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"list_move\",\"path\":\"/l\",\"at\":0,\"to\":1}", WEIR_CONFLICT },
-        { "{\"op\":\"add\",\"path\":\"/l/3\",\"value\":1}", WEIR_OUT_OF_RANGE },
-        { "{\"op\":\"add\",\"path\":\"/l/-\",\"value\":1}", WEIR_OK },
-        { "{\"op\":\"add\",\"path\":\"/l/01\",\"value\":1}", WEIR_INVALID_PATH },
-        { "{\"op\":\"add\",\"path\":\"/l/x\",\"value\":1}", WEIR_INVALID_PATH },
-        { "{\"op\":\"remove\",\"path\":\"/l/-\"}", WEIR_INVALID_PATH },
-        { "{\"op\":\"replace\",\"path\":\"/l/2\",\"value\":1}", WEIR_NOT_FOUND },
-        { "{\"op\":\"add\",\"path\":\"/l/1/a/b\",\"value\":1}", WEIR_NOT_FOUND },
-        { "{\"op\":\"add\",\"path\":\"/l/1/a\",\"value\":1}", WEIR_OK },
-        { "{\"op\":\"add\",\"path\":\"/l/0/a\",\"value\":1}", WEIR_CONFLICT },
-        { "{\"op\":\"add\",\"path\":\"/t/0\",\"value\":1}", WEIR_CONFLICT },
-        { "{\"op\":\"increment\",\"path\":\"/l\",\"by\":1}", WEIR_CONFLICT },
-        { "{\"op\":\"increment\",\"path\":\"/c\",\"by\":\"1\"}", WEIR_INVALID_ARGUMENT },
-        { "{\"op\":\"replace\",\"path\":\"/t\",\"value\":{}}", WEIR_CONFLICT },
-        { "{\"op\":\"remove\",\"path\":\"/t\"}", WEIR_OK },
-    };
     struct weir_error e = { 0 };
     struct world w = { .doc = weir_doc_new () };
     (void) state;
@@ -352,13 +352,13 @@ test_refusals (void **state)
                                   "{\"op\":\"increment\",\"path\":\"/c\",\"by\":1}]");
     commit (&w, first, w.model);
     json_decref (first);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         struct weir_edit *edit = weir_edit_new (w.doc);
-        json_t *op = fixture_json (cases[i].op);
+        json_t *op = fixture_json (refusals[i].op);
         json_t *patch = json_pack ("[o]", op);
         enum weir_status status = weir_edit_patch (edit, patch, &e);
-        if (status != cases[i].status) {
-            fail_msg ("%s: %s (%s)", cases[i].op, weir_status_code (status), e.what);
+        if (status != refusals[i].status) {
+            fail_msg ("%s: %s (%s)", refusals[i].op, weir_status_code (status), e.what);
         }
         assert_int_equal (weir_edit_ops (edit) > 0, status == WEIR_OK);
         json_decref (patch);

@@ -21,8 +21,7 @@ static const struct {
     { "[{\"op\":\"add\",\"path\":\"/m/a/x\",\"value\":2}]", WEIR_CONFLICT, NULL },
     { "[{\"op\":\"add\",\"path\":\"/m/a\",\"value\":[1,{\"x\":[]}]},"
       "{\"op\":\"add\",\"path\":\"/m/a/1/x/-\",\"value\":2}]",
-      WEIR_OK,
-      "{\"a\":[1,{\"x\":[2]}],\"b\":{\"c\":2,\"d\":{\"e\":\"x\"}},\"f\":1.5,\"n\":null}" },
+      WEIR_OK, "{\"a\":[1,{\"x\":[2]}],\"b\":{\"c\":2,\"d\":{\"e\":\"x\"}},\"f\":1.5,\"n\":null}" },
     { "[{\"op\":\"add\",\"path\":\"\",\"value\":{}}]", WEIR_INVALID_PATH, NULL },
     { "[{\"op\":\"add\",\"path\":\"m\",\"value\":{}}]", WEIR_INVALID_PATH, NULL },
     { "[{\"op\":\"add\",\"path\":\"/m/x\"}]", WEIR_INVALID_ARGUMENT, NULL },

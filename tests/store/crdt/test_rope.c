@@ -67,7 +67,7 @@ insert_text (struct world *w, uint32_t at, uint32_t count, uint32_t rare)
     }
     span.count = count;
     span.bytes = (uint32_t) w->text.len - span.content;
-    rope_insert (&w->rope, w->text.data, at, &span);
+    weir_rope_insert (&w->rope, w->text.data, at, &span);
     w->next_event += count;
 }
 
@@ -84,14 +84,14 @@ insert_numbers (struct world *w, uint32_t at, uint32_t count, bool hidden, bool 
                                  .hidden = hidden };
         model_insert (w, at + i, &entity);
     }
-    rope_insert (&w->rope, w->text.data, at, &span);
+    weir_rope_insert (&w->rope, w->text.data, at, &span);
     w->next_event += known ? count : 1;
     w->next_content += count;
 }
 
 static void delete (struct world *w, uint32_t at, uint32_t count)
 {
-    rope_delete (&w->rope, w->text.data, at, count);
+    weir_rope_delete (&w->rope, w->text.data, at, count);
     w->count -= count;
     memmove (&w->entities[at], &w->entities[at + count], (w->count - at) * sizeof *w->entities);
 }
@@ -117,10 +117,10 @@ step (struct world *w, uint32_t grow)
         at = below (w, w->count);
         if (!w->is_text) {
             bool hidden = below (w, 2);
-            rope_hide (&w->rope, at, hidden);
+            weir_rope_hide (&w->rope, at, hidden);
             w->entities[at].hidden = hidden;
         }
-        uint32_t got = rope_assign (&w->rope, w->text.data, at, w->next_event, count);
+        uint32_t got = weir_rope_assign (&w->rope, w->text.data, at, w->next_event, count);
         assert_true (got > 0 && got <= count);
         for (uint32_t i = 0; i < got; i++) {
             w->entities[at + i].event = w->next_event + i;
@@ -187,9 +187,9 @@ check_all (struct world *w)
     uint32_t at = 0;
     check_nodes (&w->rope);
     assert_int_equal (w->rope.total.entities, w->count);
-    for (bool more = rope_find (&w->rope, ROPE_ENTITIES, 0, &spot); more;
-         more = rope_next (&w->rope, &spot)) {
-        const struct rope_span *s = rope_at (&w->rope, &spot);
+    for (bool more = weir_rope_find (&w->rope, ROPE_ENTITIES, 0, &spot); more;
+         more = weir_rope_next (&w->rope, &spot)) {
+        const struct rope_span *s = weir_rope_at (&w->rope, &spot);
         uint32_t bytes = 0;
         assert_int_equal (spot.before.entities, at);
         for (uint32_t i = 0; i < s->count; i++, at++) {
@@ -217,10 +217,10 @@ check_units (struct world *w)
             if (!counts || below (w, w->count / 64 + 1) > 0) {
                 continue;
             }
-            assert_true (rope_find (&w->rope, unit, rope_measure (&before, unit), &spot));
-            const struct rope_span *s = rope_at (&w->rope, &spot);
-            assert_int_equal (rope_measure (&spot.before, unit) + spot.offset,
-                              rope_measure (&before, unit));
+            assert_true (weir_rope_find (&w->rope, unit, weir_rope_measure (&before, unit), &spot));
+            const struct rope_span *s = weir_rope_at (&w->rope, &spot);
+            assert_int_equal (weir_rope_measure (&spot.before, unit) + spot.offset,
+                              weir_rope_measure (&before, unit));
             assert_true (spot.before.entities <= i && i < spot.before.entities + s->count);
         }
         struct rope_counts c = counts_of (e);
@@ -230,7 +230,7 @@ check_units (struct world *w)
         before.astral += c.astral;
     }
     for (enum rope_unit unit = ROPE_ENTITIES; unit <= ROPE_UTF16; unit++) {
-        assert_false (rope_find (&w->rope, unit, rope_measure (&before, unit), &spot));
+        assert_false (weir_rope_find (&w->rope, unit, weir_rope_measure (&before, unit), &spot));
         assert_memory_equal (&spot.before, &before, sizeof before);
     }
 }
@@ -257,12 +257,12 @@ play (bool is_text, uint64_t seed)
         check_all (&w);
     }
     assert_int_equal (w.rope.height, 0);
-    assert_true (rope_memory_bytes (&w.rope) > 0);
+    assert_true (weir_rope_memory_bytes (&w.rope) > 0);
     for (uint32_t i = 0; i < 300; i++) {
         step (&w, 90);
     }
     check_all (&w);
-    rope_fini (&w.rope);
+    weir_rope_fini (&w.rope);
     weir_buf_fini (&w.text);
     free (w.entities);
 }
@@ -305,7 +305,7 @@ test_typing_is_one_span (void **state)
     delete (&w, 100, 1);
     assert_int_equal (w.rope.leaves[0].count, 1);
     check_all (&w);
-    rope_fini (&w.rope);
+    weir_rope_fini (&w.rope);
     weir_buf_fini (&w.text);
     free (w.entities);
 }
@@ -325,20 +325,20 @@ test_chunks (void **state)
         weir_buf_put (&text, scalars[4], 4);
         weir_buf_put (&text, scalars[2], 2);
     }
-    rope_text_chunk (text.data, text.len, &span);
+    weir_rope_text_chunk (text.data, text.len, &span);
     assert_int_equal (span.count, 5000);
     assert_int_equal (span.bytes, 5000);
-    rope_text_chunk (text.data + 5000, text.len - 5000, &span);
+    weir_rope_text_chunk (text.data + 5000, text.len - 5000, &span);
     assert_int_equal (span.count, ROPE_MIXED_MAX);
     assert_int_equal (span.bytes, ROPE_MIXED_MAX * 3);
     assert_int_equal (span.astral, ROPE_MIXED_MAX / 2);
-    rope_text_chunk (text.data + 4990, text.len - 4990, &span);
+    weir_rope_text_chunk (text.data + 4990, text.len - 4990, &span);
     assert_int_equal (span.count, ROPE_MIXED_MAX);
-    rope_text_chunk (text.data, 13, &span);
+    weir_rope_text_chunk (text.data, 13, &span);
     assert_int_equal (span.count, 13);
-    assert_int_equal (rope_text_scalars (text.data, text.len, &astral), 8000);
+    assert_int_equal (weir_rope_text_scalars (text.data, text.len, &astral), 8000);
     assert_int_equal (astral, 1500);
-    assert_int_equal (rope_text_bytes (text.data, 5003), 5010);
+    assert_int_equal (weir_rope_text_bytes (text.data, 5003), 5010);
     weir_buf_fini (&text);
 }
 
