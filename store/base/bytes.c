@@ -168,6 +168,9 @@ void
 weir_buf_reserve (struct weir_buf *b, size_t more)
 {
     size_t want = 0;
+    if (more <= b->cap - b->len) {
+        return;
+    }
     if (__builtin_add_overflow (b->len, more, &want)) {
         weir_bug (__FILE__, __LINE__, "out of memory");
     }
@@ -194,7 +197,8 @@ weir_buf_put_bytes (struct weir_buf *b, struct weir_bytes s)
 void
 weir_buf_put_u8 (struct weir_buf *b, uint8_t v)
 {
-    weir_buf_put (b, &v, 1);
+    weir_buf_reserve (b, 1);
+    b->data[b->len++] = v;
 }
 
 void
@@ -224,14 +228,12 @@ weir_buf_put_u64 (struct weir_buf *b, uint64_t v)
 void
 weir_buf_put_varint (struct weir_buf *b, uint64_t v)
 {
-    uint8_t bytes[VARINT_BYTES_MAX];
-    size_t n = 0;
+    weir_buf_reserve (b, VARINT_BYTES_MAX);
     while (v >= 0x80) {
-        bytes[n++] = (uint8_t) (v | 0x80);
+        b->data[b->len++] = (uint8_t) (v | 0x80);
         v >>= 7;
     }
-    bytes[n++] = (uint8_t) v;
-    weir_buf_put (b, bytes, n);
+    b->data[b->len++] = (uint8_t) v;
 }
 
 void
@@ -329,7 +331,7 @@ weir_read_u64 (struct weir_reader *r)
 }
 
 uint64_t
-weir_read_varint (struct weir_reader *r)
+weir_read_varint_long (struct weir_reader *r)
 {
     uint64_t value = 0;
     for (unsigned i = 0; i < VARINT_BYTES_MAX; i++) {

@@ -74,7 +74,16 @@ uint8_t weir_read_u8 (struct weir_reader *r);
 uint16_t weir_read_u16 (struct weir_reader *r);
 uint32_t weir_read_u32 (struct weir_reader *r);
 uint64_t weir_read_u64 (struct weir_reader *r);
-uint64_t weir_read_varint (struct weir_reader *r);
+/* Of any length; most are one byte, and imports read very many: those are read inline. */
+uint64_t weir_read_varint_long (struct weir_reader *r);
+static inline uint64_t
+weir_read_varint (struct weir_reader *r)
+{
+    if (!r->bad && r->pos < r->len && r->data[r->pos] < 0x80) {
+        return r->data[r->pos++];
+    }
+    return weir_read_varint_long (r);
+}
 int64_t weir_read_zigzag (struct weir_reader *r);
 struct weir_bytes weir_read_bytes (struct weir_reader *r, size_t len); /* borrowed */
 /* varint length, at most `max` (else bad), then bytes, borrowed. */

@@ -17,12 +17,6 @@ weir_id_compare (const struct weir_id *a, const struct weir_id *b)
 }
 
 bool
-weir_id_equal (const struct weir_id *a, const struct weir_id *b)
-{
-    return weir_id_compare (a, b) == 0;
-}
-
-bool
 weir_id_is_zero (const struct weir_id *a)
 {
     return weir_id_equal (a, &weir_id_zero);

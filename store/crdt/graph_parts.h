@@ -28,6 +28,7 @@ struct graph_walk {
     uint64_t *items;
     size_t count;
     size_t cap;
+    bool is_heap; /* else they are in order */
 };
 
 struct weir_graph {

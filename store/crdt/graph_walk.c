@@ -52,33 +52,70 @@ flags_of (uint64_t item)
     return (unsigned) (item & 3);
 }
 
-static void
+/* So many items are kept in descending order, which is a heap as well: most walks never have more,
+ * and meet the same numbers again and again. */
+#define WALK_SORTED_MAX 24u
+
+/* Below that, a number that is there is not put in twice, but its flags are joined: gives those
+ * that it had; else 0. */
+static unsigned
 walk_push (struct graph_walk *w, uint32_t number, unsigned flags)
 {
     if (w->count == w->cap) {
         weir_grow (&w->items, &w->cap, w->count + 1, sizeof *w->items);
     }
     uint64_t item = (uint64_t) number << 2 | flags;
-    size_t i = w->count++;
-    while (i > 0 && w->items[(i - 1) / 2] < item) {
-        w->items[i] = w->items[(i - 1) / 2];
-        i = (i - 1) / 2;
+    size_t i = w->count;
+    if (w->is_heap || i == WALK_SORTED_MAX) {
+        w->is_heap = true;
+        w->count++;
+        for (; i > 0 && w->items[(i - 1) / 2] < item; i = (i - 1) / 2) {
+            w->items[i] = w->items[(i - 1) / 2];
+        }
+        w->items[i] = item;
+        return 0;
+    }
+    while (i > 0 && number_of (w->items[i - 1]) < number) {
+        i--;
+    }
+    if (i > 0 && number_of (w->items[i - 1]) == number) {
+        unsigned before = flags_of (w->items[i - 1]);
+        w->items[i - 1] |= flags;
+        return before;
+    }
+    for (size_t k = w->count++; k > i; k--) {
+        w->items[k] = w->items[k - 1];
     }
     w->items[i] = item;
+    return 0;
+}
+
+static void
+walk_begin (struct graph_walk *w)
+{
+    w->count = 0;
+    w->is_heap = false;
 }
 
 static uint64_t
 walk_pop (struct graph_walk *w)
 {
     uint64_t top = w->items[0];
-    uint64_t last = w->items[--w->count];
+    size_t count = --w->count;
     size_t i = 0;
+    if (!w->is_heap) {
+        for (; i < count; i++) {
+            w->items[i] = w->items[i + 1];
+        }
+        return top;
+    }
+    uint64_t last = w->items[count];
     for (;;) {
         size_t child = 2 * i + 1;
-        if (child >= w->count) {
+        if (child >= count) {
             break;
         }
-        if (child + 1 < w->count && w->items[child + 1] > w->items[child]) {
+        if (child + 1 < count && w->items[child + 1] > w->items[child]) {
             child++;
         }
         if (w->items[child] <= last) {
@@ -88,6 +125,7 @@ walk_pop (struct graph_walk *w)
         i = child;
     }
     w->items[i] = last;
+    w->is_heap = count > 0;
     return top;
 }
 
@@ -104,7 +142,7 @@ walk_parents (const struct weir_graph *self, uint32_t start, unsigned flags)
 {
     const struct weir_graph_node *node = graph_node (self, start);
     for (uint32_t i = 0; i < node->n_parents; i++) {
-        walk_push (self->walk, node->parents[i], flags);
+        (void) walk_push (self->walk, node->parents[i], flags);
     }
 }
 
@@ -115,13 +153,13 @@ weir_graph_contains (const struct weir_graph *self, const uint32_t *version, siz
                      uint32_t node)
 {
     struct graph_walk *w = self->walk;
-    w->count = 0;
+    walk_begin (w);
     for (size_t i = 0; i < count; i++) {
         if (version[i] == node) {
             return true;
         }
         if (version[i] > node) {
-            walk_push (w, version[i], 0);
+            (void) walk_push (w, version[i], 0);
         }
     }
     while (w->count > 0) {
@@ -135,11 +173,20 @@ weir_graph_contains (const struct weir_graph *self, const uint32_t *version, siz
         const struct weir_graph_node *first = graph_node (self, start);
         for (uint32_t i = 0; i < first->n_parents; i++) {
             if (first->parents[i] >= node) {
-                walk_push (w, first->parents[i], 0);
+                (void) walk_push (w, first->parents[i], 0);
             }
         }
     }
     return false;
+}
+
+/* Counts how many in the heap are not shared. */
+static void
+apart_push (struct graph_walk *w, uint32_t number, unsigned flags, size_t *apart)
+{
+    unsigned before = walk_push (w, number, flags);
+    *apart += before == 0 && flags != OF_BOTH;
+    *apart -= before != 0 && before != OF_BOTH && (before | flags) == OF_BOTH;
 }
 
 /* The walk behind diff and compare: NULL lists are not filled. Ends early when `quick` and both
@@ -150,13 +197,13 @@ walk_apart (const struct weir_graph *self, const uint32_t *a, size_t n_a, const 
 {
     struct graph_walk *w = self->walk;
     unsigned found = 0;
-    size_t apart = n_a + n_b; /* in the heap, and not shared */
-    w->count = 0;
+    size_t apart = 0; /* in the heap, and not shared */
+    walk_begin (w);
     for (size_t i = 0; i < n_a; i++) {
-        walk_push (w, a[i], OF_A);
+        apart_push (w, a[i], OF_A, &apart);
     }
     for (size_t i = 0; i < n_b; i++) {
-        walk_push (w, b[i], OF_B);
+        apart_push (w, b[i], OF_B, &apart);
     }
     while (apart > 0 && !(quick && found == OF_BOTH)) {
         uint64_t item = walk_pop (w);
@@ -183,8 +230,10 @@ walk_apart (const struct weir_graph *self, const uint32_t *a, size_t n_a, const 
             number = number_of (item);
             flags |= flags_of (item);
         }
-        apart += flags != OF_BOTH ? graph_node (self, start)->n_parents : 0;
-        walk_parents (self, start, flags);
+        const struct weir_graph_node *first = graph_node (self, start);
+        for (uint32_t i = 0; i < first->n_parents; i++) {
+            apart_push (w, first->parents[i], flags, &apart);
+        }
     }
     return found;
 }
@@ -231,38 +280,56 @@ weir_graph_compare (const struct weir_graph *self, const uint32_t *a, size_t n_a
     return relations[walk_apart (self, a, n_a, b, n_b, NULL, NULL, true)];
 }
 
+/* In the heap of minimize. */
 #define LISTED 1u
+#define REACHED 2u
+
+/* Of two, as most entries have that have more than one parent. */
+static void
+minimize_two (const struct weir_graph *self, struct weir_numbers *version)
+{
+    uint32_t *items = version->items;
+    uint32_t low = items[0] < items[1] ? items[0] : items[1];
+    uint32_t high = items[0] < items[1] ? items[1] : items[0];
+    bool one = low == high || weir_graph_contains (self, &high, 1, low);
+    version->count = one ? 1 : 2;
+    items[0] = one ? high : low;
+    items[1] = high;
+}
 
 void
 weir_graph_minimize (const struct weir_graph *self, struct weir_numbers *version)
 {
-    if (version->count < 2) {
+    if (version->count == 2) {
+        minimize_two (self, version);
+    }
+    if (version->count <= 2) {
         return;
     }
     struct graph_walk *w = self->walk;
     size_t left = version->count; /* listed ones that the walk has not come to */
-    w->count = 0;
+    walk_begin (w);
     for (size_t i = 0; i < version->count; i++) {
-        walk_push (w, version->items[i], LISTED);
+        left -= walk_push (w, version->items[i], LISTED) != 0;
     }
     weir_numbers_clear (version);
     while (left > 0) {
-        /* Of equal numbers the listed ones come first: look at all before judging. */
+        /* Equal numbers may come one by one: look at all before judging. */
         uint64_t item = walk_pop (w);
         uint32_t number = number_of (item);
-        bool listed = flags_of (item) == LISTED;
-        bool reached = !listed;
+        bool listed = (flags_of (item) & LISTED) != 0;
+        bool reached = (flags_of (item) & REACHED) != 0;
         left -= listed;
         uint32_t start = graph_run (self, number);
         while (walk_reaches (w, start)) {
             item = walk_pop (w);
-            left -= flags_of (item) == LISTED;
-            reached = reached || (number_of (item) == number && flags_of (item) != LISTED);
+            left -= (flags_of (item) & LISTED) != 0;
+            reached = reached || (number_of (item) == number && (flags_of (item) & REACHED) != 0);
         }
         if (listed && !reached) {
             weir_numbers_push (version, number);
         }
-        walk_parents (self, start, 0);
+        walk_parents (self, start, REACHED);
     }
     reverse (version);
 }
@@ -275,9 +342,9 @@ weir_graph_base (const struct weir_graph *self, const uint32_t *version, size_t 
     uint32_t base = WEIR_GRAPH_NONE;
     bool rooted = false; /* came to a root beside others: nothing below is critical */
     weir_numbers_clear (zone);
-    w->count = 0;
+    walk_begin (w);
     for (size_t i = 0; i < count; i++) {
-        walk_push (w, version[i], 0);
+        (void) walk_push (w, version[i], 0);
     }
     while (w->count > 0 && base == WEIR_GRAPH_NONE) {
         uint32_t number = number_of (walk_pop (w));

@@ -46,16 +46,29 @@ weir_seq_log_add (struct seq_log *self, uint32_t node, uint32_t offset, uint32_t
     return event;
 }
 
+static bool
+begins_before (const struct seq_run *run, uint32_t node, uint64_t offset)
+{
+    return run->node < node || (run->node == node && run->offset < offset);
+}
+
 /* The first run that begins at this op or behind it. */
 static size_t
 place_of (const struct seq_log *self, uint32_t node, uint64_t offset)
 {
     size_t low = 0;
     size_t high = self->count;
+    /* Mostly it is near the end: the steps back from there are doubled. */
+    for (size_t step = 1; step <= high; step *= 2) {
+        if (begins_before (&self->runs[self->count - step], node, offset)) {
+            low = self->count - step + 1;
+            break;
+        }
+        high = self->count - step;
+    }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const struct seq_run *run = &self->runs[middle];
-        if (run->node < node || (run->node == node && run->offset < offset)) {
+        if (begins_before (&self->runs[middle], node, offset)) {
             low = middle + 1;
         } else {
             high = middle;
