@@ -204,17 +204,16 @@ cli_help (struct cli *c)
         return cli_fail (c, &e);
     }
     if (noun == NULL) {
-        printf (
-            "\noptions everywhere:\n"
-            "  --json             one JSON object (NDJSON for streams) on stdout\n"
-            "  --data DIR         the node's directory (WEIR_DATA)\n"
-            "  --socket PATH      its control socket (WEIR_SOCKET)\n"
-            "  --timeout 10s      how long to wait\n"
-            "  -q, -v             less, more on stderr\n"
-            "  --color auto|always|never\n\n"
-            "exit codes: 0 ok, 1 failed or false, 2 usage, 3 no node, 4 not found, 5 refused,\n"
-            "6 conflict, 7 timed out, 130 interrupted; weir run: 65 corrupt, 70 escalated,\n"
-            "73 cannot create, 74 disk, 75 already running, 76 newer layout, 78 configuration\n");
+        printf ("\noptions everywhere:\n"
+                "  --json             one JSON object (NDJSON for streams) on stdout\n"
+                "  --data DIR         the node's directory (WEIR_DATA)\n"
+                "  --socket PATH      its control socket (WEIR_SOCKET)\n"
+                "  --timeout 10s      how long to wait\n"
+                "  -q, -v             less, more on stderr\n"
+                "  --color auto|always|never\n\n"
+                "exit codes: 0 ok, 1 failed or false, 2 usage, 3 no node, 4 not found, 5 refused,\n"
+                "6 conflict, 7 timed out, 65 corrupt, 70 escalated, 73 cannot create, 74 disk,\n"
+                "75 already running, 76 newer layout, 78 configuration, 130 interrupted\n");
     }
     return 0;
 }
@@ -272,6 +271,9 @@ parse (struct cli *c, int argc, char **argv, struct weir_error *e)
     const char *noun = NULL;
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i];
+        if (c->verb == NULL && strcmp (text, "--version") == 0) {
+            text = "version";
+        }
         if (c->verb != NULL && strcmp (c->verb->options, "*") == 0) {
             only_args = true; /* the rest is another program's */
         }
@@ -319,6 +321,11 @@ dispatch (struct cli *c)
         return cli_help (c);
     }
     if (c->n_args < c->verb->args_min || c->n_args > c->verb->args_max) {
+        if (c->json) {
+            weir_error_set (&e, WEIR_USAGE, NULL, "too %s arguments",
+                            c->n_args < c->verb->args_min ? "few" : "many");
+            return cli_fail (c, &e);
+        }
         put_usage (stderr, c->verb);
         return weir_status_exit (WEIR_USAGE);
     }
@@ -342,6 +349,17 @@ dispatch (struct cli *c)
     return code;
 }
 
+static bool
+has_argument (int argc, char **argv, const char *text)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp (argv[i], text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int
 cli_main (int argc, char **argv)
 {
@@ -351,6 +369,8 @@ cli_main (int argc, char **argv)
     enum weir_status status = parse (c, argc, argv, &e);
     if (status == WEIR_OK) {
         status = take_globals (c, &e);
+    } else {
+        c->json = has_argument (argc, argv, "--json"); /* also behind what is wrong */
     }
     int code = status == WEIR_OK ? dispatch (c) : cli_fail (c, &e);
     for (size_t i = 0; i < c->n_options; i++) {
