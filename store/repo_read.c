@@ -415,8 +415,9 @@ weir_repo_find_entry (struct weir_repo *self, const struct weir_id *id, const ch
     uint8_t bytes[WEIR_ID_BYTES];
     size_t n = status == WEIR_OK ? prefix_bytes (prefix, bytes) : 0;
     if (status != WEIR_OK || n == 0) {
-        return weir_error_set (e, status == WEIR_OK ? WEIR_NOT_FOUND : status, NULL, "no entry %s",
-                               prefix);
+        return weir_error_set (e, status == WEIR_OK ? WEIR_NOT_FOUND : status,
+                               "an entry goes by its id, or 8 or more characters of it",
+                               "no entry %s", prefix);
     }
     weir_repo_settle (self);
     struct weir_repo_key from = weir_repo_key_db (WEIR_REPO_TABLE_ENTRY, db->number);

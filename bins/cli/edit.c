@@ -19,6 +19,14 @@
 
 /* ---- one patch, one answer ---- */
 
+static const char *
+conflict_hint (const struct cli *c)
+{
+    return strcmp (c->verb->verb, "move") == 0 && c->n_args == 4
+               ? "only lists made by doc insert --movable have elements that move"
+               : "remove it first, or choose another path";
+}
+
 /* Sends the operations as one commit; fails the command itself. *entry: base32, or null when
  * nothing changed; the caller's. */
 static int
@@ -51,7 +59,9 @@ send_patch (struct cli *c, json_t *patch, json_t **entry)
             what += 13;
             len -= 13;
         }
-        weir_error_set (&e, weir_status_from_number (m->status), NULL, "%.*s", len, what);
+        enum weir_status status = weir_status_from_number (m->status);
+        weir_error_set (&e, status, status == WEIR_CONFLICT ? conflict_hint (c) : NULL, "%.*s", len,
+                        what);
         code = cli_fail (c, &e);
     } else {
         *entry = cli_id (m->has_last_entry && m->commits > 0, m->last_entry);
@@ -197,6 +207,11 @@ cli_doc_mark (struct cli *c)
     uint64_t end = 0;
     json_t *value = NULL;
     enum weir_status status = cli_number (c->args[2], UINT32_MAX - 1u, &start, &e);
+    if (expand != NULL && strcmp (expand, "after") != 0 && strcmp (expand, "before") != 0
+        && strcmp (expand, "both") != 0 && strcmp (expand, "none") != 0) {
+        status = weir_error_set (&e, WEIR_USAGE, "after, before, both or none",
+                                 "--expand %s is unknown", expand);
+    }
     if (status == WEIR_OK) {
         status = cli_number (c->args[3], UINT32_MAX - 1u, &end, &e);
     }
@@ -281,6 +296,9 @@ text_update (struct cli *c)
         status = weir_error_set (&e, WEIR_TOO_LARGE, NULL, "%s has more than 1 MiB", name);
     } else if (!weir_bytes_is_utf8 (weir_buf_bytes (&text))) {
         status = weir_error_set (&e, WEIR_INVALID_ARGUMENT, NULL, "%s is not UTF-8", name);
+    } else if (text.len > 0 && memchr (text.data, '\0', text.len) != NULL) {
+        status = weir_error_set (&e, WEIR_INVALID_ARGUMENT, "a text holds no NUL",
+                                 "%s holds a NUL byte", name);
     }
     if (!is_stdin) {
         fclose (file);

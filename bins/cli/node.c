@@ -276,8 +276,9 @@ show_status (const json_t *s)
             cli_text_of (node, "role"));
     if (json_is_object (store)) {
         printf (
-            "%lld databases, %lld entries, %s on disk, %s free%s\n",
+            "%lld database%s, %lld entries, %s on disk, %s free%s\n",
             (long long) json_integer_value (json_object_get (store, "databases")),
+            json_integer_value (json_object_get (store, "databases")) == 1 ? "" : "s",
             (long long) json_integer_value (json_object_get (store, "entries")),
             cli_bytes_text ((uint64_t) json_integer_value (json_object_get (store, "disk_bytes")),
                             bytes),

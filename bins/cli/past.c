@@ -249,6 +249,11 @@ cli_doc_watch (struct cli *c)
     if (count_text != NULL && cli_number (count_text, UINT64_MAX, &count, &e) != WEIR_OK) {
         return cli_fail (c, &e);
     }
+    if (c->n_args > 1 && c->args[1][0] != '\0' && c->args[1][0] != '/') {
+        weir_error_set (&e, WEIR_INVALID_PATH, NULL, "the path %s does not begin with /",
+                        c->args[1]);
+        return cli_fail (c, &e);
+    }
     c->timeout_ms = WATCH_POLL_MS + 10000u;
     int code = wait_commits (c, token, sizeof token, 0, &any);
     if (code == 0) {

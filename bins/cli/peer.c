@@ -485,8 +485,10 @@ cli_sync_wait (struct cli *c)
     json_decref (list);
     cli_reply_fini (&reply);
     if (!synced) {
-        return c->json ? weir_status_exit (WEIR_TIMED_OUT)
-                       : cli_fail_status (c, WEIR_TIMED_OUT, "not everything is in step yet");
+        struct weir_error e = { 0 };
+        weir_error_set (&e, WEIR_TIMED_OUT, "weir sync explain says why",
+                        "not everything is in step yet");
+        return c->json ? weir_status_exit (WEIR_TIMED_OUT) : cli_fail (c, &e);
     }
     return 0;
 }
