@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Room for all runs is made at once when it is at most so many times the blob. */
+#define ROOM_FACTOR 16u
+
 static uint64_t
 number (struct weir_export_reader *self, enum weir_export_section i)
 {
@@ -297,6 +300,17 @@ read_inert (struct weir_export_reader *self, struct weir_error *e)
     return WEIR_OK;
 }
 
+/* What the sections take in the blob. */
+static uint64_t
+packed_bytes (const struct weir_export_reader *self)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < WEIR_EXPORT_SECTIONS; i++) {
+        bytes += self->packed[i].len;
+    }
+    return bytes;
+}
+
 static enum weir_status
 read_runs (struct weir_export_reader *self, struct weir_error *e)
 {
@@ -320,6 +334,9 @@ read_runs (struct weir_export_reader *self, struct weir_error *e)
         return weir_export_bad (e, "the export does not hold what its header says");
     }
     uint64_t total = self->n_settings + self->n_runs + self->n_pending;
+    if (total * sizeof *self->runs <= packed_bytes (self) * ROOM_FACTOR) {
+        weir_grow (&self->runs, &self->runs_cap, (size_t) total, sizeof *self->runs);
+    }
     for (uint64_t i = 0; i < total && status == WEIR_OK; i++) {
         size_t chain = 0;
         status = get_run (self, &chain, &payload)

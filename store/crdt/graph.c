@@ -108,13 +108,18 @@ weir_graph_memory_bytes (const struct weir_graph *self)
            + self->walk->cap * sizeof *self->walk->items;
 }
 
+static size_t
+first_slot (const struct weir_graph *self, uint64_t item)
+{
+    return (size_t) (item >> 32) & (self->index_size - 1);
+}
+
 /* The place of the id, or where it would go; *tag is what marks it there. */
 static size_t
 slot_of (const struct weir_graph *self, const struct weir_id *id, uint64_t *tag)
 {
-    uint64_t hash = weir_hash64_id (id->b);
-    size_t i = (size_t) hash & (self->index_size - 1);
-    *tag = hash & ~(uint64_t) UINT32_MAX;
+    *tag = weir_hash64_id (id->b) & ~(uint64_t) UINT32_MAX;
+    size_t i = first_slot (self, *tag);
     while (self->index[i] != 0
            && ((self->index[i] & ~(uint64_t) UINT32_MAX) != *tag
                || !weir_id_equal (&graph_node (self, (uint32_t) self->index[i] - 1)->id, id))) {
@@ -138,14 +143,20 @@ index_reserve (struct weir_graph *self)
     if ((size_t) self->count + 1 <= self->index_size / 4 * 3) {
         return;
     }
-    free (self->index);
+    uint64_t *old = self->index;
+    size_t old_size = self->index_size;
     self->index_size *= 2;
     self->index = weir_alloc (self->index_size * sizeof *self->index);
-    for (uint32_t i = 0; i < self->count; i++) {
-        uint64_t tag = 0;
-        size_t slot = slot_of (self, &graph_node (self, i)->id, &tag);
-        self->index[slot] = tag | (i + 1);
+    for (size_t k = 0; k < old_size; k++) {
+        size_t i = first_slot (self, old[k]);
+        while (old[k] != 0 && self->index[i] != 0) {
+            i = (i + 1) & (self->index_size - 1);
+        }
+        if (old[k] != 0) {
+            self->index[i] = old[k];
+        }
     }
+    free (old);
 }
 
 static uint32_t *
@@ -244,8 +255,10 @@ weir_graph_add (struct weir_graph *self, const struct weir_graph_node *node,
     if (self->index[slot] != 0) {
         return WEIR_CONFLICT;
     }
-    made.counter = 0;
-    made.lamport = 0;
+    if (n_parents > 0) { /* else it is the first, or what is before it was cut away */
+        made.counter = 0;
+        made.lamport = 0;
+    }
     weir_numbers_clear (known);
     for (size_t i = 0; i < n_parents; i++) {
         uint32_t parent = find_parent (self, &parents[i]);

@@ -40,8 +40,9 @@ void weir_numbers_push (struct weir_numbers *self, uint32_t number);
 struct weir_graph *weir_graph_new (void);
 void weir_graph_destroy (struct weir_graph **self_p);
 /* Adds an entry behind its parents (prev, when it has one, is the first of them; redundant ones
- * are dropped) and gives its number: the count before. counter and lamport are computed. `node`
- * needs id, chain, seq, ops. WEIR_NOT_FOUND when a parent is unknown, WEIR_CONFLICT when the
+ * are dropped) and gives its number: the count before. counter and lamport are computed, but taken
+ * as told of one without parents (before it something may be cut away). `node` needs id, chain,
+ * seq, ops. WEIR_NOT_FOUND when a parent is unknown, WEIR_CONFLICT when the
  * entry is there: nothing is changed then. */
 WEIR_MUST enum weir_status weir_graph_add (struct weir_graph *self,
                                            const struct weir_graph_node *node,

@@ -506,6 +506,7 @@ weir_plan_commit (struct weir_plan *plan)
 {
     struct weir_log *log = &plan->replica->log;
     uint32_t first = weir_graph_count (log->graph);
+    weir_grow (&log->runs, &log->runs_cap, log->n_runs + plan->n_order, sizeof *log->runs);
     for (size_t i = 0; i < plan->n_order; i++) {
         struct weir_plan_run *item = plan->order[i];
         if (item->skip > 0) {
