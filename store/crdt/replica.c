@@ -419,6 +419,19 @@ weir_replica_settle (struct weir_replica *self, struct weir_error *e)
     return status == WEIR_OK ? weir_replica_wake (self, e) : status;
 }
 
+/* At the empty version no entry is shown that the next one could follow: the genesis is. */
+static void
+show_genesis (struct weir_replica *self)
+{
+    size_t n = 0;
+    (void) weir_doc_heads (weir_replica_shown (self), &n);
+    if (n == 0 && self->view != NULL) {
+        weir_assert (self->log.rows[0].kind == WEIR_ENTRY_GENESIS);
+        weir_ignore (weir_log_apply (&self->log, 0, self->view, NULL));
+        weir_numbers_push (&self->view_order, 0);
+    }
+}
+
 enum weir_status
 weir_replica_change (struct weir_replica *self, struct weir_change **out, struct weir_error *e)
 {
@@ -443,6 +456,7 @@ weir_replica_change (struct weir_replica *self, struct weir_change **out, struct
         }
         if (status == WEIR_OK) {
             weir_replica_find_tip (self);
+            show_genesis (self);
             merge_heads (self);
             weir_replica_event_begin (self, WEIR_BY_LOCAL);
             uint64_t seq = self->tip == WEIR_LOG_NONE

@@ -39,6 +39,45 @@ is_behind_root (const struct weir_replica *self, const struct weir_numbers *vers
                                    self->root->number);
 }
 
+/* What a document that is being made has been given so far: a shallow root's state is cold, and
+ * what is concurrent behind it has to be walked. */
+struct replay {
+    const struct weir_log *log;
+    const struct weir_numbers *order;
+    size_t n;
+};
+
+static enum weir_status
+replay_read (void *context, weir_history_fn *fn, void *fn_context)
+{
+    const struct replay *r = context;
+    for (size_t i = 0; i < r->n; i++) {
+        if (!weir_log_give (r->log, r->order->items[i], fn, fn_context)) {
+            break;
+        }
+    }
+    return WEIR_OK;
+}
+
+static enum weir_status
+replay (const struct weir_log *log, const struct weir_numbers *order, struct weir_doc *doc,
+        struct weir_error *e)
+{
+    struct replay r = { .log = log, .order = order };
+    struct weir_history history = { .context = &r, .read = replay_read };
+    enum weir_status status = WEIR_OK;
+    bool deferred = false;
+    weir_doc_set_history (doc, &history);
+    for (; r.n < order->count && !deferred; r.n++) {
+        /* The base's state has the cut ones already. */
+        if (log->rows[order->items[r.n]].run != WEIR_LOG_NONE) {
+            status = weir_log_apply (log, order->items[r.n], doc, &deferred);
+        }
+    }
+    weir_doc_set_history (doc, NULL);
+    return deferred ? weir_error_set (e, status, NULL, "the version cannot be replayed") : WEIR_OK;
+}
+
 enum weir_status
 weir_replica_view_of (struct weir_replica *self, const struct weir_numbers *version,
                       struct weir_doc **out, struct weir_numbers *order, struct weir_error *e)
@@ -58,14 +97,11 @@ weir_replica_view_of (struct weir_replica *self, const struct weir_numbers *vers
     }
     weir_graph_diff (log->graph, version->items, version->count, NULL, 0, &all, &none);
     weir_graph_order (log->graph, &all, order);
-    for (size_t i = 0; i < order->count; i++) {
-        /* The base's state has the cut ones already. */
-        if (log->rows[order->items[i]].run != WEIR_LOG_NONE) {
-            weir_ignore (weir_log_apply (log, order->items[i], doc, NULL));
-        }
+    status = replay (log, order, doc, e);
+    if (status == WEIR_OK) {
+        *out = doc;
+        doc = NULL;
     }
-    *out = doc;
-    doc = NULL;
 done:
     weir_doc_destroy (&doc);
     weir_numbers_fini (&all);

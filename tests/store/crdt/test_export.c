@@ -627,6 +627,58 @@ test_stale (void **state)
     shallows_fini (&x);
 }
 
+/* An edit right behind the root is as late as it is on whole replicas: it wins over what the root
+ * has seen. */
+static void
+test_shallow_edits_are_in_time (void **state)
+{
+    (void) state;
+    struct lab lab;
+    lab_init (&lab);
+    struct weir_replica *a = lab_replica (&lab, 0);
+    struct weir_replica *s = lab_replica (&lab, 2);
+    for (int i = 0; i < 8; i++) {
+        lab_set (a, "k", i);
+        (void) lab_commit (a, "", 0);
+    }
+    struct weir_buf blob = export_shallow (a, weir_id_zero);
+    lab_import (s, &blob);
+    lab_set (s, "k", 100);
+    (void) lab_commit (s, "", 0);
+    lab_sync (s, a);
+    assert_shown (a, "{\"m\": {\"k\": 100}}");
+    assert_same_json (a, s);
+    lab_set (a, "k", 101);
+    (void) lab_commit (a, "", 0);
+    lab_sync (a, s);
+    assert_same_json (a, s);
+    weir_buf_fini (&blob);
+    weir_replica_destroy (&a);
+    weir_replica_destroy (&s);
+    lab_fini (&lab);
+}
+
+/* Old versions behind the root show, too, what was written at once. */
+static void
+test_shallow_looks_back (void **state)
+{
+    (void) state;
+    struct shallows x;
+    shallows_init (&x);
+    struct weir_heads heads = { 0 };
+    json_t *now = NULL;
+    json_t *then = NULL;
+    weir_replica_log_heads (x.s, &heads);
+    lab_ok (weir_doc_get (weir_replica_doc (x.s), "", &now, &e));
+    lab_ok (weir_replica_checkout (x.s, &heads, &e));
+    lab_ok (weir_doc_get (weir_replica_doc (x.s), "", &then, &e));
+    assert_true (json_equal (now, then));
+    json_decref (now);
+    json_decref (then);
+    weir_heads_fini (&heads);
+    shallows_fini (&x);
+}
+
 /* Together with the whole history, in any order, a shallow snapshot makes no shallow replica. */
 static void
 test_batch (void **state)
@@ -788,7 +840,8 @@ main (void)
         cmocka_unit_test (test_no_database),     cmocka_unit_test (test_spans),
         cmocka_unit_test (test_covered),         cmocka_unit_test (test_pending),
         cmocka_unit_test (test_damage),          cmocka_unit_test (test_lies),
-        cmocka_unit_test (test_shallow),         cmocka_unit_test (test_shallow_goes_on),
+        cmocka_unit_test (test_shallow),         cmocka_unit_test (test_shallow_edits_are_in_time),
+        cmocka_unit_test (test_shallow_goes_on),     cmocka_unit_test (test_shallow_looks_back),
         cmocka_unit_test (test_stale),           cmocka_unit_test (test_batch),
         cmocka_unit_test (test_root_moves_back), cmocka_unit_test (test_forged_root),
         cmocka_unit_test (test_reads_only),

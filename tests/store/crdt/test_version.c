@@ -234,10 +234,40 @@ test_changes (void **state)
     (void) state;
 }
 
+/* Detached before there was anything, and edited when there is: the first entry follows the
+ * genesis. */
+static void
+test_edits_of_the_empty_version (void **state)
+{
+    (void) state;
+    struct lab lab;
+    lab_init (&lab);
+    struct weir_replica *a = lab_replica (&lab, 0);
+    struct weir_replica_options options = lab_options (&lab, 1);
+    struct weir_replica *b = NULL;
+    options.genesis = weir_bytes (NULL, 0);
+    options.keeps_detached_edits = true;
+    lab_ok (weir_replica_new (&b, &options, &e));
+    lab_ok (weir_replica_detach (b, &e));
+    lab_set (a, "k", 1);
+    lab_sync (a, b);
+    lab_set (b, "l", 2);
+    (void) lab_commit (b, "", 0);
+    assert_shown (b, "{\"m\": {\"l\": 2}}");
+    lab_ok (weir_replica_attach (b, &e));
+    lab_sync (b, a);
+    assert_shown (b, "{\"m\": {\"k\": 1, \"l\": 2}}");
+    assert_same_replicas (a, b);
+    weir_replica_destroy (&a);
+    weir_replica_destroy (&b);
+    lab_fini (&lab);
+}
+
 int
 main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_edits_of_the_empty_version),
         cmocka_unit_test (test_vector_and_back),
         cmocka_unit_test (test_compare),
         cmocka_unit_test (test_two_tips),
