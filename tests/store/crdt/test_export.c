@@ -841,7 +841,7 @@ main (void)
         cmocka_unit_test (test_covered),         cmocka_unit_test (test_pending),
         cmocka_unit_test (test_damage),          cmocka_unit_test (test_lies),
         cmocka_unit_test (test_shallow),         cmocka_unit_test (test_shallow_edits_are_in_time),
-        cmocka_unit_test (test_shallow_goes_on),     cmocka_unit_test (test_shallow_looks_back),
+        cmocka_unit_test (test_shallow_goes_on), cmocka_unit_test (test_shallow_looks_back),
         cmocka_unit_test (test_stale),           cmocka_unit_test (test_batch),
         cmocka_unit_test (test_root_moves_back), cmocka_unit_test (test_forged_root),
         cmocka_unit_test (test_reads_only),
