@@ -114,6 +114,7 @@ put_place (json_t *op, json_int_t at)
     }
 }
 
+/* Without an operation the option is looked at only. */
 static enum weir_status
 put_unit (struct cli *c, json_t *op, struct weir_error *e)
 {
@@ -123,7 +124,7 @@ put_unit (struct cli *c, json_t *op, struct weir_error *e)
         return weir_error_set (e, WEIR_USAGE, "scalars, utf8 or utf16", "--unit %s is unknown",
                                unit);
     }
-    if (unit != NULL) {
+    if (unit != NULL && op != NULL) {
         json_object_set_new (op, "unit", json_string (unit));
     }
     return WEIR_OK;
@@ -381,7 +382,11 @@ session_op (struct session *s, json_t *line)
         op = json_copy (line);
     }
     if (op != NULL) {
+        const char *unit = cli_option (s->c, "unit");
         json_object_set_new (op, "path", json_string (s->c->args[1]));
+        if (unit != NULL && json_object_get (op, "unit") == NULL) {
+            json_object_set_new (op, "unit", json_string (unit));
+        }
     }
     return op;
 }
@@ -491,8 +496,9 @@ static int
 text_edit (struct cli *c)
 {
     struct session s = { .c = c, .ops = json_array () };
+    struct weir_error e = { 0 };
     bool ended = false;
-    int code = 0;
+    int code = put_unit (c, NULL, &e) == WEIR_OK ? 0 : cli_fail (c, &e);
     while (code == 0 && !ended) {
         struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
         int wait = session_wait_ms (&s);

@@ -96,6 +96,12 @@ wait "$watch" || fail "doc watch ended with $?"
 for key in from to diff; do grep -q "\"$key\":" "$DIR/watch" || fail "no $key: $(cat "$DIR/watch")"; done
 grep -q '"path":"/m/t"' "$DIR/watch" || fail "not the text: $(cat "$DIR/watch")"
 
+echo "* a session counts in the unit it names"
+on a doc text notes /m/units insert 0 'a😀b' >/dev/null
+echo '{"insert": 3, "text": "Z"}' | on a doc text notes /m/units edit --unit utf16 >/dev/null 2>&1
+same "$(on a doc text notes /m/units show)" 'a😀Zb'
+! on a doc text notes /m/units edit --unit lines </dev/null 2>/dev/null || fail "a unit of lines"
+
 echo "* one text on two nodes, a thousand edits apart"
 on a db create shared >/dev/null
 on a doc text shared /m/t insert 0 '[]' >/dev/null
