@@ -210,6 +210,9 @@ cli_db_share (struct cli *c)
         if (cli_duration_ms (ttl, &ms, &e) != WEIR_OK) {
             return cli_fail (c, &e);
         }
+        if (ms == 0) { /* which would mean the setting */
+            return cli_fail_status (c, WEIR_USAGE, "a ticket lives longer than nothing");
+        }
         ask.has_seconds = true;
         ask.seconds = (uint32_t) (ms / 1000u) + (ms % 1000u != 0);
     }
@@ -271,7 +274,7 @@ wait_joined (struct cli *c, ProtobufCBinaryData id)
         if (waited >= c->timeout_ms) {
             struct weir_error e = { 0 };
             weir_error_set (&e, WEIR_TIMED_OUT,
-                            "it goes on trying: weir sync status, weir events say more",
+                            "it goes on trying; if the ticket was used or ran out, a new one",
                             "the inviting node did not answer yet");
             return cli_fail (c, &e);
         }
