@@ -164,5 +164,7 @@ bench_main (int argc, char **argv)
             return run_bench (&b, benches[i].run);
         }
     }
+    fprintf (stderr, "weir-bench: there is no bench %s%s (invalid_argument)\n", argv[optind],
+             b.n_files > 0 ? " that takes files" : " that takes no files");
     return usage (stderr, 2);
 }

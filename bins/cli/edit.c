@@ -27,10 +27,16 @@ conflict_hint (const struct cli *c)
                : "remove it first, or choose another path";
 }
 
-/* Sends the operations as one commit; fails the command itself. *entry: base32, or null when
- * nothing changed; the caller's. */
+/* What the node said of a patch that it refused. */
+struct refusal {
+    struct weir_error e; /* status WEIR_OK: it did not */
+    size_t operation;    /* which of them */
+};
+
+/* Sends the operations as one commit. The exit code when the command has failed and said so;
+ * else *refused is filled, or *entry: base32, or null when nothing changed; the caller's. */
 static int
-send_patch (struct cli *c, json_t *patch, json_t **entry)
+send_patch (struct cli *c, json_t *patch, json_t **entry, struct refusal *refused)
 {
     Weir__DocApply ask = WEIR__DOC_APPLY__INIT;
     struct cli_reply reply;
@@ -44,6 +50,7 @@ send_patch (struct cli *c, json_t *patch, json_t **entry)
     ask.number = weir_client_number (c->client);
     weir_json_put (&line, patch);
     *entry = NULL;
+    *refused = (struct refusal){ .operation = 0 };
     int code = cli_call (c, WEIR_KIND_DOC_APPLY, &ask.base, weir_buf_bytes (&line), &reply);
     weir_buf_fini (&line);
     if (code != 0) {
@@ -51,23 +58,20 @@ send_patch (struct cli *c, json_t *patch, json_t **entry)
     }
     const Weir__DocApplied *m = (const Weir__DocApplied *) reply.answer.meta;
     if (m->failed_line > 0) {
-        struct weir_error e = { 0 };
-        const char *what = (const char *) m->what.data;
-        int len = (int) m->what.len;
-        /* "operation 0: " says nothing where there is one. */
-        if (json_array_size (patch) == 1 && len > 13 && memcmp (what, "operation 0: ", 13) == 0) {
-            what += 13;
-            len -= 13;
-        }
+        char what[sizeof refused->e.what];
+        unsigned long operation = 0;
+        int skip = 0;
+        snprintf (what, sizeof what, "%.*s", (int) m->what.len, (const char *) m->what.data);
+        (void) sscanf (what, "operation %lu: %n", &operation, &skip);
+        refused->operation = operation;
         enum weir_status status = weir_status_from_number (m->status);
-        weir_error_set (&e, status, status == WEIR_CONFLICT ? conflict_hint (c) : NULL, "%.*s", len,
-                        what);
-        code = cli_fail (c, &e);
+        weir_error_set (&refused->e, status, status == WEIR_CONFLICT ? conflict_hint (c) : NULL,
+                        "%s", what + skip);
     } else {
         *entry = cli_id (m->has_last_entry && m->commits > 0, m->last_entry);
     }
     cli_reply_fini (&reply);
-    return code;
+    return 0;
 }
 
 /* One operation, then what the other writes print, too. Takes `op`. */
@@ -78,8 +82,12 @@ run_op (struct cli *c, json_t *op)
     if (op == NULL) {
         return cli_fail_status (c, WEIR_INVALID_ARGUMENT, "an argument is not UTF-8");
     }
+    struct refusal refused;
     json_t *patch = json_pack ("[o]", op);
-    int code = send_patch (c, patch, &entry);
+    int code = send_patch (c, patch, &entry, &refused);
+    if (code == 0 && refused.e.status != WEIR_OK) {
+        code = cli_fail (c, &refused.e);
+    }
     json_decref (patch);
     if (code == 0 && c->json) {
         cli_json (json_pack ("{s:O, s:b}", "entry", entry, "changed", json_is_string (entry)));
@@ -358,6 +366,7 @@ struct session {
     struct cli *c;
     struct weir_buf input; /* not a whole line yet */
     json_t *ops;           /* read, not sent */
+    json_t *numbers;       /* the line of each */
     size_t ops_bytes;
     uint64_t first_ms; /* when the oldest of them came */
     uint64_t last_ms;
@@ -391,6 +400,8 @@ session_op (struct session *s, json_t *line)
     return op;
 }
 
+static int session_commit (struct session *s);
+
 static int
 session_line (struct session *s, const char *text, size_t len)
 {
@@ -413,32 +424,70 @@ session_line (struct session *s, const char *text, size_t len)
                         "{\"insert\": POS, \"text\": TEXT} or {\"delete\": POS, \"count\": N}",
                         "line %llu is no edit%s%s", (unsigned long long) s->lines,
                         e.what[0] != '\0' ? ": " : "", e.what);
-        return cli_fail (s->c, &why);
+        s->lines--;
+        int code = session_commit (s); /* what came before is kept */
+        s->lines++;
+        return code != 0 ? code : cli_fail (s->c, &why);
     }
     s->last_ms = cli_now_ms ();
     s->first_ms = json_array_size (s->ops) == 0 ? s->last_ms : s->first_ms;
     s->ops_bytes += len;
     json_array_append_new (s->ops, op);
+    json_array_append_new (s->numbers, json_integer ((json_int_t) s->lines));
     return 0;
 }
 
 /* The acknowledgement is the seal: what is printed is durable. */
+static void
+session_told (struct session *s, uint64_t lines, const json_t *entry)
+{
+    s->committed = lines;
+    s->commits += json_is_string (entry) ? 1 : 0;
+    cli_json (json_pack ("{s:o, s:O?}", "lines", cli_u64 (lines), "entry", entry));
+    fflush (stdout);
+}
+
+/* A line that the node refuses ends the session; those before it are kept. */
+static int
+session_refused (struct session *s, const struct refusal *refused)
+{
+    struct weir_error e = { 0 };
+    struct refusal again = { .operation = 0 };
+    json_t *entry = NULL;
+    int code = 0;
+    uint64_t line = (uint64_t) json_integer_value (json_array_get (s->numbers, refused->operation));
+    while (json_array_size (s->ops) > refused->operation) {
+        json_array_remove (s->ops, json_array_size (s->ops) - 1);
+    }
+    if (json_array_size (s->ops) > 0) {
+        code = send_patch (s->c, s->ops, &entry, &again);
+    }
+    if (code == 0 && entry != NULL) {
+        session_told (s, line - 1, entry);
+    }
+    json_decref (entry);
+    weir_error_set (&e, refused->e.status, weir_error_hint (&refused->e), "line %llu: %s",
+                    (unsigned long long) line, refused->e.what);
+    return code != 0 ? code : cli_fail (s->c, &e);
+}
+
 static int
 session_commit (struct session *s)
 {
+    struct refusal refused;
     json_t *entry = NULL;
     if (json_array_size (s->ops) == 0) {
         return 0;
     }
-    int code = send_patch (s->c, s->ops, &entry);
-    if (code == 0) {
-        s->committed = s->lines;
-        s->commits += json_is_string (entry) ? 1 : 0;
-        cli_json (json_pack ("{s:o, s:O}", "lines", cli_u64 (s->committed), "entry", entry));
-        fflush (stdout);
+    int code = send_patch (s->c, s->ops, &entry, &refused);
+    if (code == 0 && refused.e.status != WEIR_OK) {
+        code = session_refused (s, &refused);
+    } else if (code == 0) {
+        session_told (s, s->lines, entry);
     }
     json_decref (entry);
     json_array_clear (s->ops);
+    json_array_clear (s->numbers);
     s->ops_bytes = 0;
     return code;
 }
@@ -495,7 +544,7 @@ session_wait_ms (const struct session *s)
 static int
 text_edit (struct cli *c)
 {
-    struct session s = { .c = c, .ops = json_array () };
+    struct session s = { .c = c, .ops = json_array (), .numbers = json_array () };
     struct weir_error e = { 0 };
     bool ended = false;
     int code = put_unit (c, NULL, &e) == WEIR_OK ? 0 : cli_fail (c, &e);
@@ -516,6 +565,7 @@ text_edit (struct cli *c)
     cli_note (c, "%llu of %llu edits durable, in %llu commits", (unsigned long long) s.committed,
               (unsigned long long) s.lines, (unsigned long long) s.commits);
     json_decref (s.ops);
+    json_decref (s.numbers);
     weir_buf_fini (&s.input);
     return code;
 }

@@ -102,6 +102,13 @@ echo '{"insert": 3, "text": "Z"}' | on a doc text notes /m/units edit --unit utf
 same "$(on a doc text notes /m/units show)" 'a😀Zb'
 ! on a doc text notes /m/units edit --unit lines </dev/null 2>/dev/null || fail "a unit of lines"
 
+# A wrong line ends a session; what came before it is kept, and the error names it.
+printf '%s\n' '{"insert": 0, "text": "ab"}' '{"insert": 9, "text": "x"}' '{"insert": 0, "text": "c"}' |
+    on a doc text notes /m/wrong edit >"$DIR/told" 2>"$DIR/session.err" && fail "a wrong line"
+same "$(on a doc text notes /m/wrong show)" "ab"
+grep -q '"lines":1' "$DIR/told" || fail "the line before a wrong one is told"
+grep -q 'line 2:' "$DIR/session.err" || fail "the wrong line is named"
+
 echo "* one text on two nodes, a thousand edits apart"
 on a db create shared >/dev/null
 on a doc text shared /m/t insert 0 '[]' >/dev/null
