@@ -131,7 +131,9 @@ weir_doc_value_child (const struct weir_doc *doc, const struct weir_value *value
     if (value->type != WEIR_VALUE_UNIQUE || value->bytes.len != WEIR_ID_BYTES) {
         return NULL;
     }
-    return weir_map_get (doc->uniques, value->bytes);
+    /* A state that lies may name one of another type. */
+    struct weir_container *child = weir_map_get (doc->uniques, value->bytes);
+    return child != NULL && child->type->number == value->container ? child : NULL;
 }
 
 struct weir_container *
