@@ -295,6 +295,9 @@ uint32_t weir_doc_node (const struct weir_doc *doc);
 const uint32_t *weir_doc_node_parents (const struct weir_doc *doc, size_t *count);
 bool weir_doc_is_fast (const struct weir_doc *doc);
 
+/* Takes steps off the document's budget, for what an op costs beyond itself. */
+void weir_doc_spend (struct weir_doc *doc, uint64_t steps);
+
 /* ---- what changed, for events ---- */
 
 enum weir_notice_kind {

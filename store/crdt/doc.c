@@ -353,8 +353,8 @@ scratch_trim (struct weir_doc *self)
     }
 }
 
-static void
-spend (struct weir_doc *self, uint64_t steps)
+void
+weir_doc_spend (struct weir_doc *self, uint64_t steps)
 {
     if (self->budget != NULL) {
         *self->budget -= steps < *self->budget ? steps : *self->budget;
@@ -423,7 +423,7 @@ weir_doc_apply (struct weir_doc *self, const struct weir_doc_entry *entry,
     }
     if (status == WEIR_OK) {
         apply_ops (self, p, entry);
-        spend (self, p->n_ops);
+        weir_doc_spend (self, p->n_ops);
     }
     weir_doc_end (self);
     scratch_trim (self);

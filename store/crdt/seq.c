@@ -353,7 +353,9 @@ op_place (struct weir_seq *self, uint32_t at, uint32_t count, uint32_t event)
         return at;
     }
     weir_seq_merge_enter (self);
+    uint64_t before = weir_tracker_steps (self->merge.tracker);
     weir_tracker_insert (self->merge.tracker, event, count, at, &at);
+    weir_doc_spend (self->owner->doc, weir_tracker_steps (self->merge.tracker) - before);
     return at;
 }
 

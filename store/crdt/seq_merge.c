@@ -125,12 +125,13 @@ runs_feed (struct weir_seq *self, size_t run, uint32_t node)
     for (; run < log->count && log->runs[run].node == node; run++) {
         const struct seq_run *r = &log->runs[run];
         uint32_t unused;
-        self->merge.work++;
+        uint64_t before = weir_tracker_steps (self->merge.tracker);
         if (r->deletes) {
             weir_tracker_delete (self->merge.tracker, r->event, r->count, r->at, NULL, NULL);
         } else {
             weir_tracker_insert (self->merge.tracker, r->event, r->count, r->at, &unused);
         }
+        self->merge.work += 1 + weir_tracker_steps (self->merge.tracker) - before;
     }
 }
 

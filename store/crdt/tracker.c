@@ -37,6 +37,12 @@ weir_tracker_memory_bytes (const struct weir_tracker *self)
            + self->node_cap * sizeof *self->nodes + weir_tracker_index_bytes (&self->index);
 }
 
+uint64_t
+weir_tracker_steps (const struct weir_tracker *self)
+{
+    return self->steps;
+}
+
 uint32_t
 weir_tracker_length (const struct weir_tracker *self)
 {
@@ -120,7 +126,7 @@ right_parent (const struct weir_tracker *self, struct gap gap, uint32_t left)
 /* Moves a gap to where an event goes among the concurrent siblings that stand there: Fugue's
  * order, by the scan of Eg-walker's integrate. */
 static void
-integrate (const struct weir_tracker *self, struct gap *gap, uint32_t event, uint32_t left,
+integrate (struct weir_tracker *self, struct gap *gap, uint32_t event, uint32_t left,
            uint32_t right)
 {
     const struct gap start = *gap;
@@ -145,6 +151,7 @@ integrate (const struct weir_tracker *self, struct gap *gap, uint32_t event, uin
         } else if (leaves_siblings (self, leaf->left[slot], left, &start)) {
             break;
         }
+        self->steps++;
         at = next;
         at.slot++;
         at.end += tracker_end_width (leaf->state[slot], leaf->len[slot]);

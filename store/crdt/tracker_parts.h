@@ -91,6 +91,7 @@ struct weir_tracker {
     uint32_t height;
     uint32_t first_leaf;
     struct tracker_widths total;
+    uint64_t steps; /* siblings passed */
     /* The leaf of the last edit, and what of the version at hand and the end is before it. */
     uint32_t near;
     uint32_t near_hand;
