@@ -31,7 +31,7 @@ struct weir_tracker *weir_tracker_new (uint32_t base_length, weir_tracker_compar
 void weir_tracker_destroy (struct weir_tracker **self_p);
 size_t weir_tracker_memory_bytes (const struct weir_tracker *self);
 
-/* How many concurrent siblings insertions have passed so far: what they cost beyond their number. */
+/* How many concurrent siblings insertions have passed so far: their cost beyond their number. */
 uint64_t weir_tracker_steps (const struct weir_tracker *self);
 
 /* Elements at hand, and at the end. */
