@@ -212,6 +212,39 @@ op_place (struct weir_change *self, const struct weir_tree *t, uint32_t parent, 
     return WEIR_OK;
 }
 
+static enum weir_status
+move_one (struct weir_change *self, struct weir_container *tree, uint32_t node, uint32_t parent,
+          uint32_t index, struct weir_error *e)
+{
+    struct weir_tree *t = weir_tree_settled (tree);
+    struct weir_op op = { .code = WEIR_TREE_MOVE };
+    struct weir_buf key = { 0 };
+    uint32_t offset = 0;
+    enum weir_status status = op_place (self, t, parent, index, node, &op, &key, e);
+    if (status == WEIR_OK) {
+        op.target = weir_op_names_id (&t->names, node);
+        op.target_ref = weir_change_ref (self, &op.target);
+        status = weir_change_put (self, tree, &op, &offset, e);
+    }
+    weir_buf_fini (&key);
+    return status;
+}
+
+/* Between siblings with equal keys there is no key: a node that was put there stands behind all of
+ * them. Those that shall follow it get new keys, as in Loro. */
+static enum weir_status
+untie (struct weir_change *self, struct weir_container *tree, uint32_t node, uint32_t parent,
+       uint32_t index, struct weir_error *e)
+{
+    enum weir_status status = WEIR_OK;
+    uint32_t at = weir_tree_index (weir_tree_settled (tree), node);
+    for (uint32_t left = at > index ? at - index : 0; left > 0 && status == WEIR_OK; left--) {
+        uint32_t next = weir_tree_at (weir_tree_settled (tree), parent, index);
+        status = move_one (self, tree, next, parent, at, e);
+    }
+    return status;
+}
+
 enum weir_status
 weir_change_tree_create (struct weir_change *self, struct weir_container *tree, uint32_t parent,
                          uint32_t index, uint32_t *node, struct weir_error *e)
@@ -227,11 +260,15 @@ weir_change_tree_create (struct weir_change *self, struct weir_container *tree, 
     if (status == WEIR_OK) {
         status = weir_change_put (self, tree, &op, &offset, e);
     }
-    if (status == WEIR_OK && node != NULL) {
-        *node = weir_op_names_find (&t->names, &weir_id_zero, offset);
-    }
     weir_buf_fini (&key);
-    return status;
+    if (status != WEIR_OK) {
+        return status;
+    }
+    uint32_t made = weir_op_names_find (&t->names, &weir_id_zero, offset);
+    if (node != NULL) {
+        *node = made;
+    }
+    return untie (self, tree, made, parent, index, e);
 }
 
 enum weir_status
@@ -239,9 +276,6 @@ weir_change_tree_move (struct weir_change *self, struct weir_container *tree, ui
                        uint32_t parent, uint32_t index, struct weir_error *e)
 {
     struct weir_tree *t = weir_tree_settled (tree);
-    struct weir_op op = { .code = WEIR_TREE_MOVE };
-    struct weir_buf key = { 0 };
-    uint32_t offset = 0;
     enum weir_status status = parent_check (t, parent, e);
     if (status != WEIR_OK) {
         return status;
@@ -256,14 +290,8 @@ weir_change_tree_move (struct weir_change *self, struct weir_container *tree, ui
     if (weir_tree_parent (t, node) == parent && weir_tree_index (t, node) == index) {
         return WEIR_OK;
     }
-    status = op_place (self, t, parent, index, node, &op, &key, e);
-    if (status == WEIR_OK) {
-        op.target = weir_op_names_id (&t->names, node);
-        op.target_ref = weir_change_ref (self, &op.target);
-        status = weir_change_put (self, tree, &op, &offset, e);
-    }
-    weir_buf_fini (&key);
-    return status;
+    status = move_one (self, tree, node, parent, index, e);
+    return status == WEIR_OK ? untie (self, tree, node, parent, index, e) : status;
 }
 
 enum weir_status
