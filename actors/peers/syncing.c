@@ -88,7 +88,8 @@ sync_session_up (struct peers *p, struct link *l)
                                  .session = l->session.ours.epoch,
                                  .device = l->device->id,
                                  .key = l->key,
-                                 .role = (enum weir_role) l->session.theirs.role };
+                                 .role = (enum weir_role) l->session.theirs.role,
+                                 .protocol = l->session.protocol };
     Weir__PeerId heard = WEIR__PEER_ID__INIT;
     l->in_sync = true;
     (void) weir_map_put (p->sessions, weir_bytes (&e.session, sizeof e.session), l);

@@ -147,7 +147,7 @@ dial (struct bench_peer *p, const struct weir_id *public_key, const uint8_t *sec
 {
     const struct weir_id *server = &p->inviter.link_keys[0];
     struct weir_hello hello = { .protocol_min = WEIR_PROTOCOL_MIN,
-                                .protocol_max = WEIR_PROTOCOL_MAX,
+                                .protocol_max = WEIR_PROTOCOL_MIN, /* it speaks no other */
                                 .device = p->device.device };
     weir_random (hello.challenge.b, sizeof hello.challenge.b);
     weir_random (hello.exchange_key.b, sizeof hello.exchange_key.b);

@@ -2,6 +2,7 @@
  * with whom is kept in sync_table.c; what a difference leads to is decided in sync_ladder.c,
  * what moves in sync_live.c. Called by the peers actor and the simulator, one thread. */
 
+#include "store/sync/session.h"
 #include "store/sync/sync_state.h"
 
 #include <stdlib.h>
@@ -95,6 +96,8 @@ on_session_up (struct weir_sync *self, const struct weir_sync_event *e, uint64_t
     struct weir_sync_session *session = weir_alloc (sizeof *session);
     session->id = e->session;
     session->key = e->key;
+    session->role = e->role;
+    session->protocol = e->protocol > 0 ? e->protocol : WEIR_PROTOCOL_MIN;
     session->peer = weir_sync_need_peer (self, &e->device);
     session->next = session->peer->sessions;
     session->peer->sessions = session;

@@ -44,7 +44,7 @@ struct weir_sync_options {
 /* ---- events in ---- */
 
 enum weir_sync_event_type {
-    WEIR_SYNC_SESSION_UP,   /* session, device, key (of tags), role */
+    WEIR_SYNC_SESSION_UP,   /* session, device, key (of tags), role, protocol */
     WEIR_SYNC_SESSION_DOWN, /* session */
     WEIR_SYNC_SHARE,        /* device, db, direction, our digest: related, and both members */
     WEIR_SYNC_UNSHARE,      /* device, db, status (WEIR_REMOVED: it is told so when it asks) */
@@ -97,6 +97,9 @@ struct weir_sync_message {
     size_t n_rows;
     struct weir_told_row *rows; /* borrowed for the call */
 };
+/* A copy that owns all it points to; fini frees that. Who keeps a message keeps such a copy. */
+void weir_sync_message_copy (struct weir_sync_message *to, const struct weir_sync_message *from);
+void weir_sync_message_fini (struct weir_sync_message *m);
 
 struct weir_sync_event {
     enum weir_sync_event_type type;
@@ -106,6 +109,7 @@ struct weir_sync_event {
     struct weir_id key;
     struct weir_id source;
     enum weir_role role;
+    uint32_t protocol; /* 0 counts as 1 */
     enum weir_direction direction;
     uint64_t transfer;
     uint64_t ticket;

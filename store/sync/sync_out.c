@@ -11,8 +11,7 @@ void
 weir_sync_actions_clear (struct weir_sync_actions *a)
 {
     for (size_t i = 0; i < a->count; i++) {
-        free (a->items[i].message.digests);
-        free (a->items[i].message.rows);
+        weir_sync_message_fini (&a->items[i].message);
         free (a->items[i].rows);
         weir_ranges_fini (&a->items[i].ranges);
     }
@@ -90,6 +89,32 @@ weir_sync_copy_rows (const struct weir_told_row *rows, size_t n)
         }
     }
     return copy;
+}
+
+static void *
+copy_block (const void *items, size_t n, size_t size)
+{
+    void *copy = n > 0 ? weir_alloc (n * size) : NULL;
+    if (copy) {
+        memcpy (copy, items, n * size);
+    }
+    return copy;
+}
+
+void
+weir_sync_message_copy (struct weir_sync_message *to, const struct weir_sync_message *from)
+{
+    *to = *from;
+    to->digests = copy_block (from->digests, from->n_digests, sizeof from->digests[0]);
+    to->rows = weir_sync_copy_rows (from->rows, from->n_rows);
+}
+
+void
+weir_sync_message_fini (struct weir_sync_message *m)
+{
+    free (m->digests);
+    free (m->rows);
+    memset (m, 0, sizeof *m);
 }
 
 struct weir_bytes

@@ -39,6 +39,8 @@ struct weir_sync_session {
     struct weir_sync_peer *peer;
     struct weir_sync_session *next; /* of the peer, newest first */
     struct weir_id key;
+    enum weir_role role;
+    uint32_t protocol;     /* from 2 on: the tree, and what came with it */
     struct weir_map *tags; /* tag -> pair */
     struct weir_sync_timer timer;
     uint64_t check_ms;

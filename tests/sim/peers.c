@@ -3,6 +3,7 @@
  * to the retry queue. */
 
 #include "tests/sim/sim.h"
+#include "store/sync/session.h"
 
 #include <string.h>
 
@@ -22,8 +23,7 @@ perform (struct sim *sim, struct sim_node *node, struct weir_sync_action *a)
         e->from = node->index;
         e->session = a->session;
         e->message = a->message;
-        a->message.digests = NULL;
-        a->message.rows = NULL;
+        memset (&a->message, 0, sizeof a->message);
         if (e->message.type == WEIR_SYNC_DIGESTS) {
             node->digests++;
         } else {
@@ -138,6 +138,7 @@ sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_t ses
         .device = sim->nodes[peer].identity.device,
         .key = weir_hash (WEIR_DOMAIN_TAG, weir_bytes (number, 8), weir_bytes (NULL, 0)),
         .role = sim->nodes[peer].role,
+        .protocol = WEIR_PROTOCOL_MAX,
     };
     if (up) {
         (void) weir_retry_heard (node->retry, &e.device, sim->now_ms);

@@ -33,8 +33,7 @@ sim_event_free (struct sim_event *e)
         return;
     }
     weir_buf_fini (&e->body);
-    free (e->message.digests);
-    free (e->message.rows);
+    weir_sync_message_fini (&e->message);
     free (e->action.rows);
     weir_ranges_fini (&e->action.ranges);
     weir_ranges_fini (&e->ranges);
@@ -51,13 +50,7 @@ copy_event (const struct sim_event *e)
     *copy = *e;
     memset (&copy->body, 0, sizeof copy->body);
     weir_buf_put_bytes (&copy->body, weir_buf_bytes (&e->body));
-    copy->message.rows = weir_sync_copy_rows (e->message.rows, e->message.n_rows);
-    copy->message.digests = NULL;
-    if (e->message.n_digests > 0) {
-        size_t size = e->message.n_digests * sizeof e->message.digests[0];
-        copy->message.digests = weir_alloc (size);
-        memcpy (copy->message.digests, e->message.digests, size);
-    }
+    weir_sync_message_copy (&copy->message, &e->message);
     return copy;
 }
 
