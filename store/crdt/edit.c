@@ -372,9 +372,6 @@ ops_drop (struct weir_edit *self, size_t n_ops)
         struct weir_edit_shadow *s = &self->shadows[op->shadow];
         s->cursor = op->cursor;
         s->has_pieces = false; /* built again when looked at */
-        s->by_int = 0;
-        s->by_real = 0;
-        s->has_real = false;
         if (op->cell != WEIR_EDIT_NONE) {
             self->cells[op->cell].op = op->before;
         }

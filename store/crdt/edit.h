@@ -56,9 +56,6 @@ struct weir_edit_shadow {
     struct weir_edit_piece *pieces; /* of sequences, once looked at */
     size_t n_pieces, pieces_cap;
     bool has_pieces;
-    json_int_t by_int; /* of counters */
-    double by_real;
-    bool has_real;
 };
 
 /* What an op does to the pieces of its shadow, at a visible position. */

@@ -376,12 +376,6 @@ movable_cool (struct weir_container *self)
 
 /* ---- looking ---- */
 
-struct weir_seq *
-weir_movable_seq (const struct weir_container *list)
-{
-    return ((const struct weir_movable *) list)->seq;
-}
-
 /* The element at a position in entities. */
 static uint32_t
 element_at (const struct weir_movable *m, uint32_t at)

@@ -18,7 +18,6 @@ WEIR_MUST enum weir_status weir_movable_change_insert (struct weir_change *self,
 WEIR_MUST enum weir_status weir_movable_change_delete (struct weir_change *self,
                                                        struct weir_container *list, uint32_t at,
                                                        uint32_t count, struct weir_error *e);
-struct weir_seq *weir_movable_seq (const struct weir_container *list);
 bool weir_movable_item (const struct weir_container *list, uint32_t index, struct weir_item *item);
 
 /* ---- inside ---- */

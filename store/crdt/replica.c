@@ -477,9 +477,13 @@ weir_replica_adopt (struct weir_replica *self, struct weir_edit *edit, struct we
     struct weir_buf payload = { 0 };
     struct weir_change *change = NULL;
     uint32_t ops = 0;
-    enum weir_status status = weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &ops, e);
+    enum weir_status status = weir_replica_change (self, &change, e);
+    if (status == WEIR_OK && weir_change_atoms (change) > 0) {
+        status = weir_error_set (e, WEIR_CONFLICT, "commit first",
+                                 "the edit was made while a change was open");
+    }
     if (status == WEIR_OK) {
-        status = weir_replica_change (self, &change, e);
+        status = weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &ops, e);
     }
     if (status == WEIR_OK) {
         status = weir_change_adopt (change, weir_buf_bytes (&payload), e);

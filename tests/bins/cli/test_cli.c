@@ -3,6 +3,7 @@
  * runs. */
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <zmq.h>
 
 #include "bins/cli/cli.h"
 
@@ -263,6 +265,72 @@ test_escapes (void **state)
     assert_non_null (strstr (text, "\xc3\xa9 \xe2\x82\xac"));
 }
 
+/* A node whose document is behind its log twice, in a thread of its own. */
+static void *
+serve_deferred (void *router)
+{
+    static const enum weir_status answers[] = { WEIR_DEFERRED, WEIR_DEFERRED, WEIR_OK };
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        uint8_t from[64];
+        uint8_t head[WEIR_ENVELOPE_BYTES];
+        uint8_t rest[4096];
+        int from_len = zmq_recv (router, from, sizeof from, 0);
+        int head_len = zmq_recv (router, head, sizeof head, 0);
+        int more = 1;
+        size_t size = sizeof more;
+        struct weir_envelope e;
+        if (from_len <= 0 || head_len != (int) sizeof head
+            || weir_envelope_get (&e, weir_bytes (head, sizeof head)) != WEIR_OK) {
+            return NULL;
+        }
+        zmq_getsockopt (router, ZMQ_RCVMORE, &more, &size);
+        while (more) {
+            (void) zmq_recv (router, rest, sizeof rest, 0);
+            zmq_getsockopt (router, ZMQ_RCVMORE, &more, &size);
+        }
+        e.flags = WEIR_ENV_ANSWER;
+        e.status = (uint16_t) answers[i];
+        weir_envelope_put (&e, head);
+        zmq_send (router, from, (size_t) from_len, ZMQ_SNDMORE);
+        zmq_send (router, head, sizeof head, ZMQ_SNDMORE);
+        zmq_send (router, "", 0, ZMQ_SNDMORE);
+        zmq_send (router, "", 0, 0);
+    }
+    return router;
+}
+
+static void
+test_deferred_is_asked_again (void **state)
+{
+    (void) state;
+    char path[64];
+    char address[80];
+    pthread_t thread;
+    void *served = NULL;
+    struct cli c = { .timeout_ms = 10000, .quiet = true };
+    struct cli_reply reply;
+    struct weir_error e = { 0 };
+    Weir__DbName ask = WEIR__DB_NAME__INIT;
+    void *context = zmq_ctx_new ();
+    void *router = zmq_socket (context, ZMQ_ROUTER);
+    int zero = 0;
+    snprintf (path, sizeof path, "/tmp/weir-cli-test-%d", (int) getpid ());
+    snprintf (address, sizeof address, "ipc://%s", path);
+    zmq_setsockopt (router, ZMQ_LINGER, &zero, sizeof zero);
+    assert_int_equal (zmq_bind (router, address), 0);
+    assert_int_equal (weir_client_open (&c.client, address, 2000, &e), WEIR_OK);
+    assert_int_equal (pthread_create (&thread, NULL, serve_deferred, router), 0);
+    assert_int_equal (cli_call (&c, WEIR_KIND_DOC_HEADS, &ask.base, weir_bytes (NULL, 0), &reply),
+                      0);
+    cli_reply_fini (&reply);
+    assert_int_equal (pthread_join (thread, &served), 0);
+    assert_ptr_equal (served, router); /* all three were asked for */
+    weir_client_close (&c.client);
+    zmq_close (router);
+    zmq_ctx_term (context);
+    unlink (path);
+}
+
 int
 main (void)
 {
@@ -272,7 +340,7 @@ main (void)
         cmocka_unit_test (test_durations), cmocka_unit_test (test_numbers),
         cmocka_unit_test (test_words),     cmocka_unit_test (test_usage),
         cmocka_unit_test (test_dashes),    cmocka_unit_test (test_table),
-        cmocka_unit_test (test_escapes),
+        cmocka_unit_test (test_escapes),   cmocka_unit_test (test_deferred_is_asked_again),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -110,6 +110,36 @@ test_reads_only (void **state)
     (void) state;
 }
 
+/* By paths: an edit of what is shown becomes the change; not while another one is open. */
+static void
+test_adopt (void **state)
+{
+    struct lab lab;
+    lab_init (&lab);
+    struct weir_replica *r = lab_replica (&lab, 0);
+    struct weir_error problem = { 0 };
+    for (unsigned turn = 0; turn < 2; turn++) {
+        struct weir_edit *edit = weir_edit_new (weir_replica_doc (r));
+        json_t *list = json_pack ("[i, i]", 1 + (int) turn, 7);
+        lab_ok (weir_edit_set (edit, "/m/list", list, &e));
+        json_decref (list);
+        lab_ok (weir_replica_adopt (r, edit, &e));
+        weir_edit_destroy (&edit);
+        struct weir_id entry = lab_commit (r, "by path", 5);
+        assert_false (weir_id_is_zero (&entry));
+    }
+    assert_shown (r, "{\"m\": {\"list\": [2, 7]}}");
+    lab_set (r, "a", 1);
+    struct weir_edit *edit = weir_edit_new (weir_replica_doc (r));
+    lab_ok (weir_edit_remove (edit, "/m/a", &e));
+    assert_int_equal (weir_replica_adopt (r, edit, &problem), WEIR_CONFLICT);
+    weir_edit_destroy (&edit);
+    assert_shown (r, "{\"m\": {\"a\": 1, \"list\": [2, 7]}}");
+    weir_replica_destroy (&r);
+    lab_fini (&lab);
+    (void) state;
+}
+
 /* A change that nears the bound of a payload is sealed by the next call. */
 static void
 test_full_change (void **state)
@@ -491,12 +521,13 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_nothing_yet),    cmocka_unit_test (test_bad_genesis),
-        cmocka_unit_test (test_commit),         cmocka_unit_test (test_reads_only),
-        cmocka_unit_test (test_full_change),    cmocka_unit_test (test_many_heads),
-        cmocka_unit_test (test_checkout),       cmocka_unit_test (test_detach),
-        cmocka_unit_test (test_detached_edits), cmocka_unit_test (test_fork),
-        cmocka_unit_test (test_load),           cmocka_unit_test (test_lying_state),
+        cmocka_unit_test (test_nothing_yet), cmocka_unit_test (test_bad_genesis),
+        cmocka_unit_test (test_commit),      cmocka_unit_test (test_reads_only),
+        cmocka_unit_test (test_adopt),       cmocka_unit_test (test_full_change),
+        cmocka_unit_test (test_many_heads),  cmocka_unit_test (test_checkout),
+        cmocka_unit_test (test_detach),      cmocka_unit_test (test_detached_edits),
+        cmocka_unit_test (test_fork),        cmocka_unit_test (test_load),
+        cmocka_unit_test (test_lying_state),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
