@@ -14,10 +14,11 @@ sim_node_init (struct sim *sim, unsigned index, enum weir_role role)
     struct sim_node *node = &sim->nodes[index];
     uint8_t seed[32] = { 0 };
     weir_store_u64 (seed, sim->seed);
-    seed[8] = (uint8_t) (index + 1);
+    weir_store_u64 (seed + 8, index + 1);
     weir_identity_init (&node->identity, seed);
     node->index = index;
     node->role = role;
+    (void) weir_map_put (sim->by_device, weir_id_bytes (&node->identity.device), node);
     node->kv = weir_kv_memory_new ();
     node->tips = weir_tips_memory_new ();
     node->tick_ms = UINT64_MAX;
@@ -72,6 +73,7 @@ sim_node_fini (struct sim_node *node)
     weir_identity_fini (&node->identity);
     free (node->acked);
     free (node->compares);
+    free (node->links);
 }
 
 /* ---- to peers ---- */
@@ -124,11 +126,12 @@ sim_share_all (struct sim *sim, struct sim_node *node)
         if (weir_repo_info (node->repo, &sim->dbs[d], &info) != WEIR_OK) {
             continue;
         }
-        for (unsigned n = 0; n < sim->n_nodes; n++) {
-            struct sim_link *link = sim_link_between (sim, node->index, n);
-            if (!link || !link->wanted) {
+        for (unsigned i = 0; i < node->n_links; i++) {
+            const struct sim_link *link = node->links[i];
+            if (!link->wanted) {
                 continue;
             }
+            unsigned n = link->a == node->index ? link->b : link->a;
             const struct weir_id *device = &sim->nodes[n].identity.device;
             bool share = info.joining
                          || weir_repo_right (node->repo, &sim->dbs[d], device) != WEIR_RIGHT_NONE;

@@ -230,10 +230,11 @@ check_heads (struct sim *sim, struct sim_node *node, unsigned db)
 static void
 check_status (struct sim *sim, struct sim_node *node, unsigned db)
 {
-    for (unsigned n = 0; n < sim->n_nodes; n++) {
-        struct sim_link *link = sim_link_between (sim, node->index, n);
+    for (unsigned i = 0; i < node->n_links; i++) {
+        const struct sim_link *link = node->links[i];
+        unsigned n = link->a == node->index ? link->b : link->a;
         struct weir_sync_state state;
-        if (!link || !link->wanted || !counts (sim, &sim->nodes[n], db)) {
+        if (!link->wanted || !counts (sim, &sim->nodes[n], db)) {
             continue;
         }
         if (!weir_sync_find (node->sync, &sim->nodes[n].identity.device, &sim->dbs[db], &state)) {
@@ -262,11 +263,7 @@ bool
 sim_hubs_inside (struct sim *sim)
 {
     for (unsigned n = 0; n < sim->n_nodes; n++) {
-        unsigned links = 0;
-        for (unsigned i = 0; i < sim->n_links; i++) {
-            links += sim->links[i].a == n || sim->links[i].b == n;
-        }
-        if (links > 1 && sim->nodes[n].role != WEIR_ROLE_HUB) {
+        if (sim->nodes[n].n_links > 1 && sim->nodes[n].role != WEIR_ROLE_HUB) {
             return false;
         }
     }

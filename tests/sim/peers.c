@@ -12,13 +12,7 @@ perform (struct sim *sim, struct sim_node *node, struct weir_sync_action *a)
 {
     struct sim_event *e;
     if (a->type == WEIR_SYNC_SAY) {
-        unsigned to = SIM_NODES_MAX;
-        for (unsigned n = 0; n < sim->n_nodes; n++) {
-            if (weir_id_equal (&sim->nodes[n].identity.device, &a->device)) {
-                to = n;
-            }
-        }
-        weir_assert (to < sim->n_nodes);
+        unsigned to = sim_peer (sim, &a->device)->index;
         e = sim_event_new (SIM_MESSAGE, to);
         e->from = node->index;
         e->session = a->session;

@@ -13,10 +13,8 @@ stop_peers (struct sim *sim, struct sim_node *node)
         return;
     }
     sim_peers_stop (sim, node);
-    for (unsigned i = 0; i < sim->n_links; i++) {
-        if (sim->links[i].a == node->index || sim->links[i].b == node->index) {
-            sim_end_session (sim, &sim->links[i]);
-        }
+    for (unsigned i = 0; i < node->n_links; i++) {
+        sim_end_session (sim, node->links[i]);
     }
 }
 
@@ -101,8 +99,9 @@ roll_back (struct sim *sim, struct sim_node *node)
 static bool
 connected_without (struct sim *sim, unsigned without)
 {
-    bool seen[SIM_NODES_MAX] = { false };
+    bool *seen = weir_alloc (sim->n_nodes * sizeof seen[0]);
     bool again = true;
+    bool whole = true;
     seen[0] = true;
     while (again) {
         again = false;
@@ -118,11 +117,10 @@ connected_without (struct sim *sim, unsigned without)
         }
     }
     for (unsigned n = 0; n < sim->n_nodes; n++) {
-        if (!seen[n] && n != without && !sim->nodes[n].removed) {
-            return false;
-        }
+        whole = whole && (seen[n] || n == without || sim->nodes[n].removed);
     }
-    return true;
+    free (seen);
+    return whole;
 }
 
 /* True when it was done in any database. */

@@ -13,7 +13,6 @@
 #include "store/sync/sync.h"
 #include "store/sync/transfer.h"
 
-#define SIM_NODES_MAX 5
 #define SIM_DBS_MAX 2
 #define SIM_INTERVAL_MS 30000u
 #define SIM_POLL_MS 250u
@@ -128,6 +127,8 @@ struct sim_node {
     unsigned index;
     enum weir_role role;
     struct weir_identity identity;
+    struct sim_link **links; /* those it is an end of */
+    unsigned n_links;
     struct weir_kv *kv;
     struct weir_tips *tips;
     struct weir_repo *repo; /* NULL: the store is down */
@@ -185,10 +186,12 @@ struct sim {
     uint64_t now_ms;
     uint64_t order;
     struct weir_heap events;
-    struct sim_node nodes[SIM_NODES_MAX];
+    struct sim_node *nodes;
     unsigned n_nodes;
-    struct sim_link links[SIM_NODES_MAX * (SIM_NODES_MAX - 1) / 2];
+    struct sim_link *links;
     unsigned n_links;
+    struct weir_map *by_device; /* device -> node */
+    struct weir_map *by_ends;   /* two nodes -> link */
     unsigned topology;
     struct weir_id dbs[SIM_DBS_MAX];
     unsigned n_dbs;
@@ -212,7 +215,9 @@ void sim_event_free (struct sim_event *event);
 /* Over the link of the event's session, towards event->node. */
 void sim_send (struct sim *sim, struct sim_event *event);
 void sim_fail (struct sim *sim, const char *format, ...) WEIR_PRINTF (2, 3);
-struct sim_link *sim_link_between (struct sim *sim, unsigned a, unsigned b);
+struct sim_link *sim_link_between (const struct sim *sim, unsigned a, unsigned b);
+/* NULL: no node of this history. */
+struct sim_node *sim_peer (const struct sim *sim, const struct weir_id *device);
 void sim_log (const struct sim *sim, const char *format, ...) WEIR_PRINTF (2, 3);
 
 void sim_script (struct sim *sim, enum sim_script what, unsigned node, uint64_t at_ms);

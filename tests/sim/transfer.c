@@ -208,11 +208,7 @@ on_open (struct sim *sim, struct sim_node *node, const struct weir_sync_action *
     t->session = a->session;
     t->number = a->transfer;
     t->db = a->db;
-    for (unsigned n = 0; n < sim->n_nodes; n++) {
-        if (weir_id_equal (&sim->nodes[n].identity.device, &a->device)) {
-            t->peer = n;
-        }
-    }
+    t->peer = sim_peer (sim, &a->device)->index;
     if (a->type == WEIR_SYNC_OPEN_OUT) {
         t->out = weir_out_new (sim->now_ms);
     } else {

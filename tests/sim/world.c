@@ -107,16 +107,25 @@ sim_log (const struct sim *sim, const char *format, ...)
 
 /* ---- links ---- */
 
-struct sim_link *
-sim_link_between (struct sim *sim, unsigned a, unsigned b)
+static struct weir_bytes
+ends_key (uint8_t key[16], unsigned a, unsigned b)
 {
-    for (unsigned i = 0; i < sim->n_links; i++) {
-        struct sim_link *link = &sim->links[i];
-        if ((link->a == a && link->b == b) || (link->a == b && link->b == a)) {
-            return link;
-        }
-    }
-    return NULL;
+    weir_store_u64 (key, a < b ? a : b);
+    weir_store_u64 (key + 8, a < b ? b : a);
+    return weir_bytes (key, 16);
+}
+
+struct sim_link *
+sim_link_between (const struct sim *sim, unsigned a, unsigned b)
+{
+    uint8_t key[16];
+    return weir_map_get (sim->by_ends, ends_key (key, a, b));
+}
+
+struct sim_node *
+sim_peer (const struct sim *sim, const struct weir_id *device)
+{
+    return weir_map_get (sim->by_device, weir_id_bytes (device));
 }
 
 unsigned
@@ -214,12 +223,34 @@ sim_connect (struct sim *sim, struct sim_link *link)
 /* ---- one history ---- */
 
 static void
+add_end (struct sim_node *node, struct sim_link *link)
+{
+    size_t cap = node->n_links;
+    weir_grow (&node->links, &cap, node->n_links + 1u, sizeof (struct sim_link *));
+    node->links[node->n_links++] = link;
+}
+
+static void
+add_link (struct sim *sim, unsigned a, unsigned b)
+{
+    uint8_t key[16];
+    struct sim_link *link = &sim->links[sim->n_links++];
+    *link =
+        (struct sim_link){ .a = a, .b = b, .wanted = true, .latency_ms = 1 + sim_below (sim, 40) };
+    (void) weir_map_put (sim->by_ends, ends_key (key, a, b), link);
+    add_end (&sim->nodes[a], link);
+    add_end (&sim->nodes[b], link);
+}
+
+static void
 make_topology (struct sim *sim)
 {
     sim->topology = sim_below (sim, TOPOLOGIES);
     sim->n_nodes = sim->topology == PAIR       ? 2
                    : sim->topology == TRIANGLE ? 3
                                                : 3 + sim_below (sim, 3);
+    sim->nodes = weir_alloc (sim->n_nodes * sizeof sim->nodes[0]);
+    sim->links = weir_alloc (sim->n_nodes * sim->n_nodes * sizeof sim->links[0]);
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         bool hub = (sim->topology == HUB && n == 0)
                    || (sim->topology == CHAIN && n > 0 && n + 1 < sim->n_nodes)
@@ -232,9 +263,7 @@ make_topology (struct sim *sim)
                           || (sim->topology == HUB && a == 0)
                           || (sim->topology == MESH && (b == a + 1 || sim_chance (sim, 60)));
             if (wanted) {
-                sim->links[sim->n_links++] = (struct sim_link){
-                    .a = a, .b = b, .wanted = true, .latency_ms = 1 + sim_below (sim, 40)
-                };
+                add_link (sim, a, b);
             }
         }
     }
@@ -316,6 +345,8 @@ start (struct sim *sim)
     sim->now_ms = 1000;
     weir_heap_init (&sim->events, event_order);
     sim->written = weir_map_new ();
+    sim->by_device = weir_map_new ();
+    sim->by_ends = weir_map_new ();
     make_topology (sim);
     sim->faults = sim_chance (sim, 75);
     sim->loss_percent = sim->faults && sim_chance (sim, 30) ? 1 + sim_below (sim, 20) : 0;
@@ -461,6 +492,10 @@ sim_run (uint64_t seed, bool verbose, struct sim_stats *stats, char failure[512]
     }
     weir_heap_fini (&sim->events);
     weir_map_destroy (&sim->written, free);
+    weir_map_destroy (&sim->by_device, NULL);
+    weir_map_destroy (&sim->by_ends, NULL);
+    free (sim->nodes);
+    free (sim->links);
     stats->histories++;
     memcpy (failure, sim->failure, sizeof sim->failure);
     bool good = sim->failure[0] == 0;
