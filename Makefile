@@ -23,13 +23,14 @@ Q := $(if $(V),,@)
 
 # ---- modules ----------------------------------------------------------------------------
 
-MODULES := base crypto dag crdt sync kv repo protos runtime client \
+MODULES := base crypto dag crdt replica sync kv repo protos runtime client \
            store peers transport retry broker
 
 dir_base      := store/base
 dir_crypto    := store/crypto
 dir_dag       := store/dag
 dir_crdt      := store/crdt
+dir_replica   := store/replica
 dir_sync      := store/sync
 dir_kv        := store/kv
 dir_repo      := store
@@ -43,11 +44,12 @@ dir_retry     := actors/retry
 dir_broker    := broker
 
 # What a module leans on, in link order: the one table of floors the linker enforces.
-WHOLE_STORE     := repo crdt sync dag kv crypto base
+WHOLE_STORE     := repo replica crdt sync dag kv crypto base
 needs_base      :=
 needs_crypto    := base
 needs_dag       := crypto base
 needs_crdt      := dag crypto base
+needs_replica   := crdt dag crypto base
 needs_sync      := dag crypto base
 needs_kv        := base
 needs_repo      := crdt sync dag kv crypto base
@@ -63,7 +65,7 @@ needs_broker    := runtime protos base
 # Libraries of the system, by the module that uses them.
 sys_base      := -ljansson
 sys_crypto    := -lsodium
-sys_crdt      := -lzstd
+sys_replica   := -lzstd
 sys_kv        := -lleveldb -lpthread
 sys_repo      := -lzstd
 sys_protos    := -lprotobuf-c
@@ -76,7 +78,7 @@ sys_broker    := -lczmq -lzmq -lzstd
 PROGRAMS := weir weir-broker weir-store weir-peers weir-transport weir-retry weir-bench
 extra_weir       := bins/cli
 extra_weir-bench := bins/bench
-libs_weir           := client runtime protos crdt dag crypto base
+libs_weir           := client runtime protos replica crdt dag crypto base
 libs_weir-broker    := broker $(needs_broker)
 libs_weir-store     := store $(needs_store)
 libs_weir-peers     := peers $(needs_peers)

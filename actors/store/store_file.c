@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "actors/store/state.h"
-#include "store/crdt/export.h"
+#include "store/replica/export.h"
 
 #define SPANS_MAX 4096u
 #define WAITING_SHOWN 1024u

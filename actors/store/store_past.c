@@ -7,7 +7,7 @@
 
 #include "actors/store/state.h"
 #include "store/base/json.h"
-#include "store/crdt/diff_apply.h"
+#include "store/replica/diff_apply.h"
 
 #define HEADS_MAX 1024u
 

@@ -5,7 +5,7 @@
  * them. A failure ends the bench with its sentence: the bench made what it works on. */
 
 #include "bins/bench/bench.h"
-#include "store/crdt/replica.h"
+#include "store/replica/replica.h"
 
 /* Keys by number: the i-th is the i-th smallest. */
 struct bench_keys {

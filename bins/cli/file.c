@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "bins/cli/cli.h"
-#include "store/crdt/export.h"
+#include "store/replica/export.h"
 
 #define FILE_TIMEOUT_MS 600000u
 #define BODY_BYTES (1u << 20)

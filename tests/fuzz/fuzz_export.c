@@ -1,9 +1,9 @@
 /* Goal: no bytes of an export crash, hang or allocate out of proportion, whole or damaged. What
  * can be read can be written again and reads the same; what can be imported is exported and
  * imported once more; what is refused leaves a replica empty. The input is everything behind the
- * checksum, which is made right. Seeds: tests/store/crdt/test_corpus.c. */
+ * checksum, which is made right. Seeds: tests/store/replica/test_corpus.c. */
 
-#include "store/crdt/export_parts.h"
+#include "store/replica/export_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Goal: no bytes in a state crash, hang or allocate out of proportion. A state that loads is what
  * save would write, shows as JSON, and is a document like any other: entries apply to it, or are
- * out of range, and what came of it saves and loads. Seeds: tests/store/crdt/test_corpus.c. */
+ * out of range, and what came of it saves and loads. Seeds: tests/store/replica/test_corpus.c. */
 
 #include "tests/support/document.h"
 

@@ -14,13 +14,14 @@ libc="$libc|__errno_location|isnan|isinf|floor|ceil|trunc|fabs|__popcountdi2|_GL
 bug='abort|stderr|fprintf|__fprintf_chk|fputs|fwrite'
 
 bad=0
-for module in base dag crdt sync; do
+for module in base dag crdt replica sync; do
     library=$1/lib/libweir-$module.a
     [ -f "$library" ] || continue
     allowed="weir_[a-z0-9_]*|$libc"
     case $module in
     base) allowed="$allowed|json_[a-z_]*|jansson_[a-z_]*|$bug" ;;
-    crdt) allowed="$allowed|json_[a-z_]*|ZSTD_[A-Za-z_0-9]*" ;;
+    crdt) allowed="$allowed|json_[a-z_]*" ;;
+    replica) allowed="$allowed|json_[a-z_]*|ZSTD_[A-Za-z_0-9]*" ;;
     esac
     wrong=$(nm -u "$library" | awk 'NF == 2 && $1 == "U" { print $2 }' | sort -u |
         grep -vxE "$allowed" || true)

@@ -8,7 +8,7 @@
 #include "tests/models/models.h"
 
 #include "store/base/rand.h"
-#include "store/crdt/export.h"
+#include "store/replica/export.h"
 #include "store/crdt/types.h"
 
 #include <stdio.h>

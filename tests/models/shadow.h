@@ -5,7 +5,7 @@
  * applied in the most obvious way. A sketch is a document as JSON that shows all that can be
  * seen, without ids: texts with attributes, trees nested; empty roots are left out. */
 
-#include "store/crdt/replica.h"
+#include "store/replica/replica.h"
 #include "store/crdt/types.h"
 
 #include "store/base/rand.h"

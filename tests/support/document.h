@@ -4,7 +4,7 @@
 /* A document with something in every type of container, for fuzzers and their seeds: one entry,
  * made by a change, with an id that is easily guessed: 32 times 'B'. */
 
-#include "store/crdt/replica.h"
+#include "store/replica/replica.h"
 
 #include <string.h>
 

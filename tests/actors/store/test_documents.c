@@ -3,7 +3,7 @@
  * imports of them elsewhere. Hostile: unknown and ambiguous heads, huge or empty spans, bodies
  * that are garbage, cut short, or another database's; nothing of those leaves a trace. */
 
-#include "store/crdt/export.h"
+#include "store/replica/export.h"
 #include "tests/actors/store/fake.h"
 
 #define NONE weir_bytes (NULL, 0)
