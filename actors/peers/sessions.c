@@ -15,9 +15,7 @@ static uint32_t
 own_role (const struct peers *p)
 {
     const char *role = weir_actor_settings (p->actor)->role;
-    return strcmp (role, "hub") == 0     ? WEIR_ROLE_HUB
-           : strcmp (role, "relay") == 0 ? WEIR_ROLE_RELAY
-                                         : WEIR_ROLE_LEAF;
+    return strcmp (role, "hub") == 0 ? WEIR_ROLE_HUB : WEIR_ROLE_LEAF;
 }
 
 void

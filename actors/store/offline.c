@@ -158,11 +158,10 @@ check_flags (struct offline *o, struct weir_error *e)
         }
     }
     if (status == WEIR_OK && o->role != NULL) {
-        status = weir_settings_set (&o->settings, "role", o->role, WEIR_FROM_FLAG, e);
-        if (status == WEIR_OK && strcmp (o->role, "relay") == 0) {
-            status = weir_error_set (e, WEIR_UNSUPPORTED, "leaf and hub are there",
-                                     "the relay role is not built yet");
-        }
+        status = strcmp (o->role, "relay") == 0
+                     ? weir_error_set (e, WEIR_UNSUPPORTED, "leaf and hub are there",
+                                       "the relay role is not built yet")
+                     : weir_settings_set (&o->settings, "role", o->role, WEIR_FROM_FLAG, e);
     }
     if (status == WEIR_OK && o->listen != NULL) {
         status = weir_settings_set (&o->settings, "listen", o->listen, WEIR_FROM_FLAG, e);
