@@ -138,6 +138,7 @@ hostile_close (struct hostile *h)
     zmq_close (h->socket);
     weir_session_fini (&h->session);
     weir_buf_fini (&h->meta);
+    weir_buf_fini (&h->body);
     weir_arena_destroy (&h->arena);
     memset (h, 0, sizeof *h);
 }
@@ -243,11 +244,16 @@ decode (struct hostile *h, zmq_msg_t *parts, int n)
     }
     weir_buf_clear (&h->meta);
     weir_buf_put (&h->meta, zmq_msg_data (&parts[first + 1]), zmq_msg_size (&parts[first + 1]));
+    weir_buf_clear (&h->body);
+    weir_buf_put (&h->body, zmq_msg_data (&parts[first + 2]), zmq_msg_size (&parts[first + 2]));
     weir_arena_reset (h->arena);
     h->heard = NULL;
     if (weir_meta_get (&h->heard, h->arena, weir_kind (e.kind), false, weir_buf_bytes (&h->meta))
         != WEIR_OK) {
         node_die ("an honest node said what does not decode: kind %u", e.kind);
+    }
+    if (h->on != NULL) {
+        h->on (h, e.kind);
     }
     return e.kind;
 }

@@ -31,7 +31,11 @@ struct hostile {
     struct weir_session session;
     struct weir_hello hello; /* ours; change it before hostile_say_hello */
     struct weir_signature their_proof;
-    struct weir_buf meta; /* of what was heard last, decoded into: */
+    /* Called with all that is heard, before anything else is made of it; may be NULL. */
+    void (*on) (struct hostile *h, uint16_t kind);
+    void *context;        /* of `on` */
+    struct weir_buf body; /* of what was heard last */
+    struct weir_buf meta; /* decoded into: */
     struct weir_arena *arena;
     ProtobufCMessage *heard;
     uint64_t pings;

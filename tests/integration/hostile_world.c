@@ -214,29 +214,35 @@ world_port (const struct world *w)
 }
 
 /* Joins as the protocol wants it, with a fresh ticket: the proof that the harness can be good. */
-static void
-join (struct world *w, enum who who, uint32_t right)
+void
+world_join (struct world *w, const struct hostile_id *id, const char *name, uint32_t right)
 {
     struct hostile h;
-    struct hostile_id guest = w->who[who];
+    struct hostile_id guest = *id;
     world_ticket (w, right, 3600, &guest.link);
     hostile_dial (&h, w->zmq, &guest, w->address, &w->link_key, NULL);
     if (!h.up || !hostile_open (&h)) {
-        node_die ("%s cannot use its ticket: %s", who_name (who), hostile_end (&h));
+        node_die ("%s cannot use its ticket: %s", name, hostile_end (&h));
     }
     Weir__Join m = WEIR__JOIN__INIT;
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     m.has_ticket = m.has_name = true;
     m.ticket = weir_field_id (&guest.link.public_key);
-    m.name = weir_field_str (who_name (who));
-    m.card = hostile_card (&w->who[who], arena);
+    m.name = weir_field_str (name);
+    m.card = hostile_card (id, arena);
     hostile_say (&h, WEIR_KIND_W_JOIN, &m.base, weir_bytes (NULL, 0));
     if (!hostile_hear (&h, WEIR_KIND_W_JOINED, HOSTILE_MS)
         || ((const Weir__Joined *) h.heard)->status != WEIR_OK) {
-        node_die ("%s was not let in", who_name (who));
+        node_die ("%s was not let in", name);
     }
     weir_arena_destroy (&arena);
     hostile_close (&h);
+}
+
+static void
+join (struct world *w, enum who who, uint32_t right)
+{
+    world_join (w, &w->who[who], who_name (who), right);
 }
 
 static void

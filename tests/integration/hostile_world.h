@@ -48,6 +48,8 @@ uint64_t world_newest_event (struct world *w);
 size_t world_heads (struct world *w, const char *db, struct weir_id heads[WEIR_ENTRY_DEPS_MAX]);
 /* A ticket of the hub for "matrix"; its key becomes *link. */
 void world_ticket (struct world *w, uint32_t right, uint32_t seconds, struct weir_link_key *link);
+/* Joins "matrix" as the protocol wants it, with a fresh ticket. */
+void world_join (struct world *w, const struct hostile_id *id, const char *name, uint32_t right);
 /* The reason `peer show` gives; "" while there is none. */
 void world_reason (struct world *w, const struct weir_id *device, char out[64]);
 void world_dials (struct world *w, const struct weir_id *device, uint16_t port,
