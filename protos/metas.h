@@ -116,6 +116,7 @@
 #define META_TransferOpen (&weir__transfer_open__descriptor)
 #define META_TransferSend (&weir__transfer_send__descriptor)
 #define META_TransferStart (&weir__transfer_start__descriptor)
+#define META_TransferSet (&weir__transfer_set__descriptor)
 #define META_TransferStop (&weir__transfer_stop__descriptor)
 #define META_TransportReady (&weir__transport_ready__descriptor)
 #define META_TransportSet (&weir__transport_set__descriptor)

@@ -4,8 +4,9 @@
 /* The peers actor's state, shared by its files: peers.c (start, dispatch), rows.c (persistent
  * state), devices.c (who we know), members.c (databases, sharing, admission), links.c (dialling),
  * sessions.c (handshake, cards), joins.c (tickets), syncing.c (the synchronizer's events and
- * actions), wire.c (its words as protobuf), known.c (what a peer is known to hold, lag), and the
- * clients' verbs in verbs_peer.c, verbs_transport.c, verbs_sync.c, verbs_relate.c. Nothing here is
+ * actions), pacing.c (what the store is told to be fair), wire.c (its words as protobuf), known.c
+ * (what a peer is known to hold, lag), and the clients' verbs in verbs_peer.c, verbs_transport.c,
+ * verbs_sync.c, verbs_relate.c. Nothing here is
  * for other actors. */
 
 #include "actors/peers/card.h"
@@ -41,6 +42,7 @@ struct relation {
     uint64_t acked;                     /* entries, ever */
     uint64_t out_session, out_transfer; /* the transfer that sends to them */
     uint64_t in_session, in_transfer;   /* and the one that receives */
+    bool stands;                        /* the store may feed that which sends */
     bool dirty;                         /* the relationship's row */
     bool cursor_dirty;
 };
@@ -301,6 +303,14 @@ void sync_novel (struct peers *p, const Weir__Novel *m);
 void sync_acked (struct peers *p, const Weir__TransferAcked *m);
 void sync_arrived (struct peers *p, const Weir__TransferArrived *m);
 void sync_lost (struct peers *p, const Weir__TransferLost *m);
+
+/* ---- pacing.c ---- */
+void pacing_open (const struct relation *r, Weir__TransferOpen *m);
+/* Priority or rate are others now. */
+void pacing_changed (struct peers *p, const struct relation *r);
+void pacing_stand (struct peers *p, struct relation *r, const struct weir_sync_action *a);
+/* Which standing transfers the store fed; false: more than an arena holds. */
+bool pacing_fed (const Weir__Novel *m, struct weir_arena *arena, struct weir_sync_event *e);
 
 /* ---- wire.c: pure ---- */
 /* The arena's message of a synchronizer's word, and its kind. */

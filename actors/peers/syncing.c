@@ -15,9 +15,7 @@ options (const struct peers *p, struct weir_sync_options *o)
     const struct weir_settings_values *v = weir_actor_settings (p->actor);
     memset (o, 0, sizeof *o);
     o->device = p->device;
-    o->role = strcmp (v->role, "hub") == 0     ? WEIR_ROLE_HUB
-              : strcmp (v->role, "relay") == 0 ? WEIR_ROLE_RELAY
-                                               : WEIR_ROLE_LEAF;
+    o->role = strcmp (v->role, "hub") == 0 ? WEIR_ROLE_HUB : WEIR_ROLE_LEAF;
     o->forward = v->forward;
     o->enabled = v->enabled;
     o->check_interval_ms = v->check_interval_secs * 1000u;
@@ -270,7 +268,9 @@ open_transfer (struct peers *p, const struct weir_sync_action *a, bool out)
     if (r != NULL) {
         *(out ? &r->out_session : &r->in_session) = a->session;
         *(out ? &r->out_transfer : &r->in_transfer) = a->transfer;
+        r->stands = r->stands && !out;
     }
+    pacing_open (r, &m);
     (void) weir_actor_ask (p->actor, WEIR_KIND_TRANSFER_OPEN, NULL, &m.base, weir_bytes (NULL, 0),
                            PEERS_ASK_MS, transfer_opened, o);
 }
@@ -315,6 +315,7 @@ stop_transfer (struct peers *p, const struct weir_sync_action *a)
     m.out = out;
     if (out) {
         r->out_session = r->out_transfer = 0;
+        r->stands = false;
     }
     (void) weir_actor_send_about (p->actor, WEIR_KIND_TRANSFER_STOP, NULL, &a->device, &a->db, 0,
                                   &m.base, weir_bytes (NULL, 0));
@@ -410,6 +411,9 @@ act (struct peers *p, struct weir_sync_action *a)
     case WEIR_SYNC_STOP:
         stop_transfer (p, a);
         break;
+    case WEIR_SYNC_STAND:
+        pacing_stand (p, relation_of (p, &a->device, &a->db), a);
+        break;
     case WEIR_SYNC_BEHIND:
         r = relation_of (p, &a->device, &a->db);
         if (r != NULL) {
@@ -498,10 +502,11 @@ sync_novel (struct peers *p, const Weir__Novel *m)
 {
     struct weir_sync_event e = { .type = WEIR_SYNC_NOVEL };
     struct weir_ranges ranges = { 0 };
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     if (weir_field_get_id (&e.db, m->has_db, m->db) != WEIR_OK
-        || wire_ranges_read (m->ranges, m->n_ranges, &ranges) != WEIR_OK) {
-        weir_ranges_fini (&ranges);
-        return;
+        || wire_ranges_read (m->ranges, m->n_ranges, &ranges) != WEIR_OK
+        || !pacing_fed (m, arena, &e)) {
+        goto done;
     }
     if (weir_field_get_id (&e.source, m->has_source, m->source) != WEIR_OK) {
         e.source = weir_id_zero; /* here */
@@ -517,7 +522,9 @@ sync_novel (struct peers *p, const Weir__Novel *m)
     }
     sync_step (p, &e);
     p->look_at_waits = true;
+done:
     weir_ranges_fini (&ranges);
+    weir_arena_destroy (&arena);
 }
 
 static struct relation *

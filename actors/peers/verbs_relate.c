@@ -96,6 +96,7 @@ verb_sync_relate (void *state, struct weir_actor *actor, const struct weir_messa
     r->dirty = true;
     d->due_ms = 0;
     members_apply (p);
+    pacing_changed (p, r);
     verb_answer_flushed (p, &message->envelope, NULL);
 }
 

@@ -48,6 +48,7 @@ struct store {
 
     struct store_transfer *transfers; /* list */
     uint32_t n_transfers;
+    uint32_t n_standing;
     bool pump_again;
     uint64_t pump_timer;
 
@@ -127,6 +128,12 @@ void store_watch_synced (struct store *s);
 void store_watches_drop (struct store *s);
 void store_transfer_synced (struct store *s, uint64_t synced);
 void store_transfer_pump (struct store *s);
+/* The standing transfers that get what is novel from here: named in what peers is told, fed once
+ * it was told. */
+void store_transfer_name (struct store *s, const struct weir_log_row *row, struct weir_arena *arena,
+                          Weir__Novel *m);
+void store_transfer_feed (struct store *s, const struct weir_log_row *row,
+                          const struct weir_ranges *ranges, const struct weir_id *digest);
 void store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mailbox);
 void store_transfer_flushed (struct store *s, uint64_t batch);
 void store_tickets_tell (struct store *s);
@@ -169,6 +176,7 @@ STORE_HANDLER (card_sign);
 STORE_HANDLER (db_rights);
 STORE_HANDLER (compare);
 STORE_HANDLER (transfer_open);
+STORE_HANDLER (transfer_set);
 STORE_HANDLER (transfer_start);
 STORE_HANDLER (transfer_send);
 STORE_HANDLER (transfer_stop);

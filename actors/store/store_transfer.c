@@ -21,6 +21,9 @@ struct store_transfer {
     struct weir_id db;
     bool is_out;
     bool started;
+    bool stands;       /* fed here with what is novel */
+    uint32_t priority; /* 0 high, 1 normal, 2 low */
+    uint64_t rate;     /* bytes a second; 0: no limit */
     struct weir_out *out;
     struct weir_in *in;
     struct weir_buf stuck; /* a frame the transport's mailbox had no room for */
@@ -92,6 +95,7 @@ drop (struct store *s, struct store_transfer *t)
     weir_out_destroy (&t->out);
     weir_in_destroy (&t->in);
     weir_buf_fini (&t->stuck);
+    s->n_standing -= t->stands ? 1u : 0u;
     free (t);
     s->n_transfers--;
 }
@@ -138,7 +142,9 @@ store_transfer_open (void *state, struct weir_actor *actor, const struct weir_me
     struct store_transfer t = { .session = ask->session,
                                 .number = ask->transfer,
                                 .link = ask->link,
-                                .is_out = ask->has_out && ask->out };
+                                .is_out = ask->has_out && ask->out,
+                                .priority = ask->has_priority ? ask->priority : 1,
+                                .rate = ask->rate };
     enum weir_status status = WEIR_OK;
     if (!ask->has_mailbox || ask->mailbox.len != sizeof t.mailbox.b
         || weir_field_get_id (&t.device, ask->has_device, ask->device) != WEIR_OK
@@ -170,6 +176,28 @@ store_transfer_open (void *state, struct weir_actor *actor, const struct weir_me
     s->transfers = kept;
     s->n_transfers++;
     store_answer (s, &message->envelope, NULL);
+}
+
+static void
+stand (struct store *s, struct store_transfer *t, bool stands)
+{
+    stands = stands && t->is_out && t->started;
+    s->n_standing += (stands ? 1u : 0u) - (t->stands ? 1u : 0u);
+    t->stands = stands;
+}
+
+void
+store_transfer_set (void *state, struct weir_actor *actor, const struct weir_message *message)
+{
+    struct store *s = state;
+    const Weir__TransferSet *ask = (const Weir__TransferSet *) message->meta;
+    struct store_transfer *t = find (s, ask->session, ask->transfer, ask->has_out && ask->out);
+    (void) actor;
+    if (t != NULL) {
+        t->priority = ask->has_priority ? ask->priority : t->priority;
+        t->rate = ask->has_rate ? ask->rate : t->rate;
+        stand (s, t, ask->has_stand ? ask->stand : t->stands);
+    }
 }
 
 void
@@ -214,6 +242,48 @@ store_transfer_send (void *state, struct weir_actor *actor, const struct weir_me
     weir_ranges_fini (&ordered);
     t->fed = true;
     weir_ranges_fini (&ranges);
+}
+
+/* Does this transfer get the row by itself? Not to where it came from, and a leaf pushes only its
+ * own. */
+static bool
+stands_for (const struct store *s, const struct store_transfer *t, const struct weir_log_row *row)
+{
+    const struct weir_settings_values *v = weir_actor_settings (s->actor);
+    bool forwards = v->forward && strcmp (v->role, "leaf") != 0;
+    return t->stands && weir_id_equal (&t->db, &row->db)
+           && !weir_id_equal (&t->device, &row->source)
+           && (forwards || weir_id_is_zero (&row->source));
+}
+
+void
+store_transfer_name (struct store *s, const struct weir_log_row *row, struct weir_arena *arena,
+                     Weir__Novel *m)
+{
+    m->fed = weir_arena_array (arena, s->n_standing + 1, sizeof *m->fed);
+    for (struct store_transfer *t = s->transfers; t != NULL && m->fed != NULL; t = t->next) {
+        Weir__Fed *fed = stands_for (s, t, row) ? weir_arena_alloc (arena, sizeof *fed) : NULL;
+        if (fed != NULL) {
+            *fed = (Weir__Fed) WEIR__FED__INIT;
+            fed->has_session = fed->has_transfer = true;
+            fed->session = t->session;
+            fed->transfer = t->number;
+            m->fed[m->n_fed++] = fed;
+        }
+    }
+}
+
+void
+store_transfer_feed (struct store *s, const struct weir_log_row *row,
+                     const struct weir_ranges *ranges, const struct weir_id *digest)
+{
+    for (struct store_transfer *t = s->n_standing > 0 ? s->transfers : NULL; t != NULL;
+         t = t->next) {
+        if (stands_for (s, t, row)) {
+            weir_out_feed (t->out, ranges, digest);
+            t->fed = true;
+        }
+    }
 }
 
 void

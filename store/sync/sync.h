@@ -48,7 +48,8 @@ enum weir_sync_event_type {
     WEIR_SYNC_SESSION_DOWN, /* session */
     WEIR_SYNC_SHARE,        /* device, db, direction, our digest: related, and both members */
     WEIR_SYNC_UNSHARE,      /* device, db, status (WEIR_REMOVED: it is told so when it asks) */
-    WEIR_SYNC_NOVEL,        /* db, ranges, source (zero: here), digest: synced to disk */
+    WEIR_SYNC_NOVEL,        /* db, ranges, source (zero: here), digest: synced to disk; fed: the
+                             * standing transfers that the store gave them, digest and all */
     WEIR_SYNC_MESSAGE,      /* session, message: from the peer */
     WEIR_SYNC_COMPARED,     /* ticket, status, ranges (lacks), more, unknown, rows (ours, with
                                * samples where `unknown` names the chain) */
@@ -101,6 +102,12 @@ struct weir_sync_message {
 void weir_sync_message_copy (struct weir_sync_message *to, const struct weir_sync_message *from);
 void weir_sync_message_fini (struct weir_sync_message *m);
 
+/* A transfer that stands (WEIR_SYNC_STAND) and was fed by the store itself. */
+struct weir_sync_fed {
+    uint64_t session;
+    uint64_t transfer;
+};
+
 struct weir_sync_event {
     enum weir_sync_event_type type;
     uint64_t session;
@@ -125,6 +132,8 @@ struct weir_sync_event {
     size_t n_rows;
     const struct weir_told_row *rows;
     const struct weir_sync_message *message;
+    size_t n_fed; /* NOVEL */
+    const struct weir_sync_fed *fed;
 };
 
 /* ---- actions out ---- */
@@ -140,6 +149,8 @@ enum weir_sync_action_type {
     WEIR_SYNC_SEND,     /* transfer, session, db, ranges, digest (ours): feed it; entries is
                                * how many; at most WEIR_RANGES_PER_MESSAGE ranges */
     WEIR_SYNC_STOP,     /* transfer, session, out (which end): our store, forget it */
+    WEIR_SYNC_STAND,    /* transfer, session, device, db, stand: our store may feed it novel runs
+                         * by itself from now on, or no longer */
     WEIR_SYNC_BEHIND,   /* device, db, status: an exchange failed; for the retry queue */
     WEIR_SYNC_IN_STEP,  /* device, db, entries: both digests are equal now */
     WEIR_SYNC_DIFFERS   /* device, db, status: said once per change: where we differ */
@@ -159,6 +170,7 @@ struct weir_sync_action {
     bool only;                        /* COMPARE: rows of the told chains only */
     bool ask;                         /* COMPARE: our rows only */
     bool out;                         /* STOP: it was the sending end */
+    bool stand;                       /* STAND: from now on, or no longer */
     struct weir_sync_message message; /* SAY: owned by the action list */
     struct weir_ranges ranges;        /* SEND: owned by the action list */
     size_t n_rows;                    /* COMPARE: told rows, owned by the action list */
