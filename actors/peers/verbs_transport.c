@@ -12,7 +12,7 @@ struct transports {
         char name[64];
         bool told;
         uint32_t links;
-        uint64_t refused, bad, bytes_in, bytes_out;
+        uint64_t refused, bad, bytes_in, bytes_out, messages_in, messages_out;
     } items[16];
     size_t n;
 };
@@ -46,6 +46,9 @@ transports_done (struct peers *p, struct transports *list)
                 m->bad = list->items[k].bad + t->ignored;
                 m->bytes_in = list->items[k].bytes_in;
                 m->bytes_out = list->items[k].bytes_out;
+                m->has_messages_in = m->has_messages_out = true;
+                m->messages_in = list->items[k].messages_in;
+                m->messages_out = list->items[k].messages_out;
             }
         }
         items[answer.n_items++] = m;
@@ -78,6 +81,8 @@ status_told (void *state, struct weir_actor *actor, void *context, enum weir_sta
         list->items[ask->i].bad = m->bad;
         list->items[ask->i].bytes_in = m->bytes_in;
         list->items[ask->i].bytes_out = m->bytes_out;
+        list->items[ask->i].messages_in = m->messages_in;
+        list->items[ask->i].messages_out = m->messages_out;
     }
     free (ask);
     if (--list->waiting == 0) {

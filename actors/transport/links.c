@@ -452,6 +452,7 @@ link_say (struct link *l, uint16_t kind, uint64_t trace, const ProtobufCMessage 
         uint64_t bytes = sizeof envelope + meta_bytes.len + body.len;
         l->out += bytes;
         t->bytes_out += bytes;
+        t->messages_out++;
     } else if (why == EHOSTUNREACH) {
         link_gone (l, WEIR_NOT_REACHABLE_OR_NOT_ADMITTED, "the connection ended");
     } else {
@@ -510,6 +511,7 @@ link_take (struct link *l, zmq_msg_t *parts)
     uint64_t bytes = zmq_msg_size (&parts[0]) + meta.len + body.len;
     l->in += bytes;
     t->bytes_in += bytes;
+    t->messages_in++;
     enum weir_status status = transport_wire_check (part_bytes (&parts[0]), meta, body, &e, &kind);
     if (status == WEIR_UNKNOWN_KIND) {
         t->unknown++;

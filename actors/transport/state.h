@@ -80,6 +80,8 @@ struct transport {
     uint64_t dropped; /* could not be handed on */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t messages_in;
+    uint64_t messages_out;
 };
 
 extern const struct weir_actor_def transport_def; /* for the tests */

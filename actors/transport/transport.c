@@ -389,6 +389,9 @@ on_status (void *state, struct weir_actor *actor, const struct weir_message *mes
     m.bad = t->bad + t->unknown;
     m.bytes_in = t->bytes_in;
     m.bytes_out = t->bytes_out;
+    m.has_messages_in = m.has_messages_out = true;
+    m.messages_in = t->messages_in;
+    m.messages_out = t->messages_out;
     weir_actor_answer (actor, &message->envelope, &m.base, weir_bytes (NULL, 0), false);
     weir_arena_destroy (&arena);
 }

@@ -274,11 +274,12 @@ cli_transport_ls (struct cli *c)
     for (size_t i = 0; i < m->n_items; i++) {
         const Weir__Transport *t = m->items[i];
         json_t *row = json_pack (
-            "{s:o, s:o, s:b, s:o, s:i, s:o, s:o, s:o, s:o}", "name",
+            "{s:o, s:o, s:b, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
             cli_text (t->has_name, t->name), "kind", cli_text (t->has_kind, t->kind), "running",
             (int) t->running, "addresses", texts_json (t->addresses, t->n_addresses), "links",
             (int) t->links, "refused", cli_u64 (t->refused), "bad", cli_u64 (t->bad), "bytes_in",
-            cli_u64 (t->bytes_in), "bytes_out", cli_u64 (t->bytes_out));
+            cli_u64 (t->bytes_in), "bytes_out", cli_u64 (t->bytes_out), "messages_in",
+            cli_u64 (t->messages_in), "messages_out", cli_u64 (t->messages_out));
         if (!c->json) {
             char in[32];
             char out[32];

@@ -243,6 +243,7 @@ carries_both_ways (void **state)
     assert_int_equal (status->n_links, 1);
     assert_true (status->links[0]->up);
     assert_true (status->bytes_out > 0 && status->bytes_out < 2000); /* 20,000 zeros */
+    assert_true (status->messages_out > 0);
     assert_int_equal (status->bad, 0);
     fake_sent_free (s);
 
