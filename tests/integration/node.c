@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NODES_MAX 8u
+#define NODES_MAX 32u
 
 extern char **environ;
 
@@ -92,6 +92,7 @@ node_end (void)
 {
     kill_all ();
     nftw (node_root (), remove_one, 32, FTW_DEPTH | FTW_PHYS);
+    root[0] = '\0';
 }
 
 /* ---- processes ---- */
@@ -104,8 +105,8 @@ program (const char *name, char out[512])
     return out;
 }
 
-static int
-free_port (void)
+int
+node_free_port (void)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
     socklen_t len = sizeof a;
@@ -118,11 +119,10 @@ free_port (void)
     return ntohs (a.sin_port);
 }
 
-void
-node_init (struct node *n, const char *name, const char *role)
+static void
+init (struct node *n, const char *name, const char *role, const char *listen)
 {
     char path[512];
-    char listen[64];
     struct weir_error e = { 0 };
     struct weir_settings_values v;
     pid_t pid;
@@ -130,10 +130,17 @@ node_init (struct node *n, const char *name, const char *role)
     *n = (struct node){ 0 };
     snprintf (n->name, sizeof n->name, "%s", name);
     snprintf (n->data, sizeof n->data, "%s/%s", node_root (), name);
-    snprintf (listen, sizeof listen, "tcp://127.0.0.1:%d", free_port ());
-    char *argv[] = { "weir-store", "init",  "--data", n->data,
-                     "--name",     n->name, "--role", (char *) (uintptr_t) role,
-                     "--listen",   listen,  NULL };
+    char *argv[] = { "weir-store",
+                     "init",
+                     "--data",
+                     n->data,
+                     "--name",
+                     n->name,
+                     "--role",
+                     (char *) (uintptr_t) role,
+                     listen != NULL ? "--listen" : NULL,
+                     (char *) (uintptr_t) listen,
+                     NULL };
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init (&actions);
     posix_spawn_file_actions_addopen (&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -146,6 +153,20 @@ node_init (struct node *n, const char *name, const char *role)
         || weir_paths_find (&n->paths, n->data, &v, &e) != WEIR_OK) {
         node_die ("%s", e.what);
     }
+}
+
+void
+node_init (struct node *n, const char *name, const char *role)
+{
+    char listen[64];
+    snprintf (listen, sizeof listen, "tcp://127.0.0.1:%d", node_free_port ());
+    init (n, name, role, listen);
+}
+
+void
+node_init_dialling (struct node *n, const char *name, const char *role)
+{
+    init (n, name, role, NULL);
 }
 
 void
@@ -324,6 +345,12 @@ node_create_db (struct node *n, const char *name)
 void
 node_join (struct node *from, struct node *to, const char *db)
 {
+    node_join_as (from, to, db, WEIR_RIGHT_WRITE);
+}
+
+void
+node_join_as (struct node *from, struct node *to, const char *db, enum weir_right right)
+{
     Weir__DbShare share = WEIR__DB_SHARE__INIT;
     Weir__Ticket ticket = WEIR__TICKET__INIT;
     struct weir_client_answer shared;
@@ -331,7 +358,7 @@ node_join (struct node *from, struct node *to, const char *db)
     struct weir_error e = { 0 };
     share.has_db = share.has_right = true;
     share.db = weir_field_str (db);
-    share.right = 3;
+    share.right = (uint32_t) right;
     if (node_call (from, WEIR_KIND_DB_SHARE, &share.base, weir_bytes (NULL, 0), 10000, &shared, &e)
         != WEIR_OK) {
         node_die ("db share: %s", e.what);

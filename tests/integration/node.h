@@ -8,6 +8,7 @@
 
 #include "actors/client/client.h"
 #include "actors/runtime/settings.h"
+#include "store/dag/members.h"
 
 #define NODE_ACTORS_MAX 16u
 
@@ -28,6 +29,9 @@ void node_end (void);         /* kills what is left, removes the folder */
 
 /* A node that listens on a free port of loopback, which it keeps. */
 void node_init (struct node *n, const char *name, const char *role);
+/* One that listens nowhere. */
+void node_init_dialling (struct node *n, const char *name, const char *role);
+int node_free_port (void);
 /* Starts it in a process group of its own, ready when this returns. `env` is NULL-ended. */
 void node_start (struct node *n, const char *const *env);
 /* SIGTERM; the exit code. */
@@ -50,7 +54,8 @@ enum weir_status node_call (struct node *n, uint16_t kind, const ProtobufCMessag
                             struct weir_bytes body, uint32_t ms, struct weir_client_answer *answer,
                             struct weir_error *e);
 void node_create_db (struct node *n, const char *name);
-void node_join (struct node *from, struct node *to, const char *db);
+void node_join (struct node *from, struct node *to, const char *db); /* who may write */
+void node_join_as (struct node *from, struct node *to, const char *db, enum weir_right right);
 /* The digest of the entry vector and the number of entries. */
 struct weir_id node_digest (struct node *n, const char *db, uint64_t *entries);
 
