@@ -40,6 +40,18 @@
 #define WEIR_TRACKER_BYTES_MAX (256u << 20) /* what a sequence may keep for a merge */
 #define WEIR_CONTAINERS_PER_PAYLOAD_MAX 65536u
 
+/* Blobs: what is too large for an entry, in chunks of one size (the last is shorter). */
+#define WEIR_CHUNK_BYTES (128u << 10)
+#define WEIR_BLOB_BYTES_MAX (1u << 30)
+#define WEIR_BLOB_CHUNKS_MAX (WEIR_BLOB_BYTES_MAX / WEIR_CHUNK_BYTES)
+#define WEIR_MANIFEST_BYTES_MAX (9u + 32u * WEIR_BLOB_CHUNKS_MAX)
+#define WEIR_BLOB_PART_BYTES (1u << 20) /* put and got by a client in one message, at most */
+#define WEIR_BLOB_PART_CHUNKS (WEIR_BLOB_PART_BYTES / WEIR_CHUNK_BYTES)
+#define WEIR_BLOB_KEEP_SECS 604800u                     /* content nothing visible refers to */
+#define WEIR_BLOB_UPLOAD_KEEP_MS (24ull * 3600u * 1000u) /* chunks of a put that did not end */
+#define WEIR_BLOB_MARK_MS 1000u                         /* between two looks at a document */
+#define WEIR_BLOB_SWEEP_ROWS 1024u                      /* looked at in a slice */
+
 /* Clients' idempotent requests (page 1). */
 #define WEIR_REQUESTS_KEPT 4096u
 #define WEIR_CLIENTS_KEPT 65536u
@@ -113,6 +125,26 @@
 #define WEIR_RETRY_DELAY_S_MAX 64u
 #define WEIR_PARKED_DAYS 30u
 #define WEIR_HISTORY_ROWS_MAX 10000u
+
+/* Presence: what one device may have in one database, what a database may hold of all, how far
+ * and how long it goes; a database's whole list fits into one message. */
+#define WEIR_PRESENCE_KEY_BYTES_MAX 128u
+#define WEIR_PRESENCE_VALUE_BYTES_MAX 4096u
+#define WEIR_PRESENCE_DEVICE_KEYS_MAX 16u
+#define WEIR_PRESENCE_DEVICE_BYTES_MAX (8u << 10)
+#define WEIR_PRESENCE_WRITERS_MAX 256u
+#define WEIR_PRESENCE_ITEMS_MAX 512u
+#define WEIR_PRESENCE_BYTES_MAX (128u << 10)
+#define WEIR_PRESENCE_ITEMS_PER_MESSAGE 32u
+#define WEIR_PRESENCE_HOPS_MAX 8u
+#define WEIR_PRESENCE_TTL_MS 30000u     /* of a copy, from its last refresh */
+#define WEIR_PRESENCE_REFRESH_MS 10000u /* all of a writer's in one message */
+#define WEIR_PRESENCE_FLUSH_MS 30u      /* changes within it go in one message, the last of a key */
+#define WEIR_PRESENCE_GONE_MS 60000u
+#define WEIR_PRESENCE_LIFE_S 300u /* of a value that was set, unless said otherwise */
+#define WEIR_PRESENCE_LIFE_S_MAX 86400u
+#define WEIR_PRESENCE_WRITER_PER_S 400u /* items; twice as many at once */
+#define WEIR_PRESENCE_SESSION_PER_S 4000u
 
 /* Tap. */
 #define WEIR_TAP_RATE_PER_S 1000u
