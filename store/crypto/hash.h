@@ -15,6 +15,9 @@ enum weir_domain {
     WEIR_DOMAIN_TAG,       /* "weir-tag-v1": keyed per link */
     WEIR_DOMAIN_CHECK,     /* "weir-check-v1": checksums in tickets and files */
     WEIR_DOMAIN_EXPORT,    /* "weir-export-v1": the root of a shallow export */
+    WEIR_DOMAIN_CHUNK,     /* "weir-chunk-v1": pieces of blobs */
+    WEIR_DOMAIN_BLOB,      /* "weir-blob-v1": their manifests */
+    WEIR_DOMAIN_RANGE,     /* "weir-range-v1": ranges of rows and of digests, keyed by session */
     WEIR_DOMAIN_COUNT
 };
 
