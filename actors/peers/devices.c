@@ -40,6 +40,8 @@ device_free (struct device *d)
         d->relations = next;
     }
     peers_card_destroy (&d->card);
+    free (d->typed_address);
+    free (d->last_why);
     free (d);
 }
 
@@ -254,15 +256,30 @@ device_take_card (struct peers *p, struct device *d, struct peers_card **card_p)
     return true;
 }
 
+const char *
+device_why (const struct device *d)
+{
+    return d->last_why != NULL ? d->last_why : "";
+}
+
+void
+device_text (char **at, struct weir_bytes text, size_t max)
+{
+    size_t n = text.len < max ? text.len : max;
+    free (*at);
+    *at = NULL;
+    if (n > 0) {
+        *at = weir_alloc (n + 1);
+        memcpy (*at, text.data, n);
+    }
+}
+
 void
 device_error (struct device *d, enum weir_status status, const char *why)
 {
-    if (d->last_error != status || strcmp (d->last_why, why) != 0) {
+    if (d->last_error != status || strcmp (device_why (d), why) != 0) {
         d->last_error = status;
-        size_t n = strlen (why);
-        n = n < sizeof d->last_why ? n : sizeof d->last_why - 1;
-        memcpy (d->last_why, why, n);
-        d->last_why[n] = '\0';
+        device_text (&d->last_why, weir_bytes_str (why), PEERS_WHY_MAX - 1);
         d->dirty = true;
     }
 }

@@ -35,19 +35,9 @@ put_device (const struct device *d, struct weir_buf *out)
     weir_buf_put_u64 (out, d->received);
     weir_buf_put_u64 (out, d->card_acked);
     weir_buf_put_u16 (out, (uint16_t) d->last_error);
-    weir_buf_put_blob (out, weir_bytes_str (d->last_why));
+    weir_buf_put_blob (out, weir_bytes_str (device_why (d)));
     weir_buf_put_bytes (out, weir_id_bytes (&d->typed_key));
-    weir_buf_put_blob (out, weir_bytes_str (d->typed_address));
-}
-
-static void
-get_text (char *out, size_t size, struct weir_bytes text)
-{
-    size_t n = text.len < size ? text.len : size - 1;
-    if (n > 0) {
-        memcpy (out, text.data, n);
-    }
-    out[n] = '\0';
+    weir_buf_put_blob (out, weir_bytes_str (d->typed_address != NULL ? d->typed_address : ""));
 }
 
 static bool
@@ -66,11 +56,12 @@ get_device (struct device *d, struct weir_bytes row)
     d->received = weir_read_u64 (&r);
     d->card_acked = weir_read_u64 (&r);
     d->last_error = weir_status_from_number (weir_read_u16 (&r));
-    get_text (d->last_why, sizeof d->last_why, weir_read_blob (&r, PEERS_WHY_MAX));
+    device_text (&d->last_why, weir_read_blob (&r, PEERS_WHY_MAX), PEERS_WHY_MAX - 1);
     good =
         weir_id_from_bytes (&d->typed_key, weir_read_bytes (&r, WEIR_ID_BYTES)) == WEIR_OK && good;
-    get_text (d->typed_address, sizeof d->typed_address,
-              weir_read_blob (&r, WEIR_ADDRESS_BYTES_MAX));
+    device_text (&d->typed_address, weir_read_blob (&r, WEIR_ADDRESS_BYTES_MAX),
+                 WEIR_ADDRESS_BYTES_MAX);
+    d->typed = d->typed && d->typed_address != NULL;
     return good && weir_reader_done (&r);
 }
 

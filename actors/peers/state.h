@@ -52,7 +52,7 @@ struct device {
     struct peers_card *card; /* NULL: not known */
     bool typed;              /* an operator gave an address: */
     struct weir_id typed_key;
-    char typed_address[WEIR_ADDRESS_BYTES_MAX + 1];
+    char *typed_address; /* NULL: none; most devices are known by their card */
     bool added;
     bool blocked;
     uint32_t role;
@@ -60,7 +60,7 @@ struct device {
     uint64_t sent, received;              /* entries */
     uint64_t card_acked;                  /* counter of our card that they hold */
     enum weir_status last_error;
-    char last_why[PEERS_WHY_MAX];
+    char *last_why; /* NULL: nothing to say; device_why */
     struct relation *relations;
     struct link *link; /* the open session's */
     struct link *dial; /* being dialled, up to the open session */
@@ -221,6 +221,9 @@ void relation_free (struct relation *r);
 /* Keeps the card when it is newer (moved in either case); true when it was. */
 bool device_take_card (struct peers *p, struct device *d, struct peers_card **card_p);
 void device_error (struct device *d, enum weir_status status, const char *why);
+const char *device_why (const struct device *d); /* "" when there is nothing to say */
+/* Replaces a text, cut at `max` bytes; empty becomes NULL. */
+void device_text (char **at, struct weir_bytes text, size_t max);
 const char *direction_name (enum weir_direction direction);
 const char *priority_name (uint8_t priority);
 WEIR_MUST enum weir_status priority_parse (const char *text, uint8_t *out);

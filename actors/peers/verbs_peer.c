@@ -125,7 +125,7 @@ static void
 put_reason (struct peers *p, const struct device *d, struct weir_arena *arena, Weir__Peer *m)
 {
     enum weir_status status = d->link != NULL ? WEIR_OK : d->last_error;
-    const char *text = d->link != NULL ? "" : d->last_why;
+    const char *text = d->link != NULL ? "" : device_why (d);
     for (const struct relation *r = d->relations; r != NULL && status == WEIR_OK; r = r->next) {
         struct weir_sync_state s;
         if (r->shared && weir_sync_find (p->sync, &d->id, &r->db, &s)) {
@@ -391,7 +391,7 @@ verb_peer_add (void *state, struct weir_actor *actor, const struct weir_message 
     struct device *d = device_need (p, &address.device);
     d->added = d->typed = d->dirty = true;
     d->typed_key = address.key;
-    memcpy (d->typed_address, address.address, sizeof d->typed_address);
+    device_text (&d->typed_address, weir_bytes_str (address.address), WEIR_ADDRESS_BYTES_MAX);
     d->due_ms = 0;
     d->attempts = 0;
     members_apply (p);
@@ -521,7 +521,7 @@ verb_peer_ping (void *state, struct weir_actor *actor, const struct weir_message
         enum weir_status why =
             d->last_error != WEIR_OK ? d->last_error : WEIR_NOT_REACHABLE_OR_NOT_ADMITTED;
         weir_error_set (&e, why, NULL, "there is no session with %s%s%s", device_name (p, d),
-                        d->last_why[0] != '\0' ? ": " : "", d->last_why);
+                        d->last_why != NULL ? ": " : "", device_why (d));
         weir_actor_fail (actor, &message->envelope, why, &e);
         return;
     }

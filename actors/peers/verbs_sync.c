@@ -39,7 +39,7 @@ pair_reason (struct peers *p, const struct relation *r, const struct weir_sync_s
     }
     if (d->link == NULL) {
         bool dialable = d->typed || (d->card != NULL && d->card->n_addresses > 0);
-        *text = d->last_why[0] != '\0' ? d->last_why
+        *text = d->last_why != NULL ? d->last_why
                 : dialable             ? "not connected yet"
                                        : "no address of it is known: it must dial us";
         return d->last_error != WEIR_OK ? d->last_error : WEIR_NOT_REACHABLE_OR_NOT_ADMITTED;

@@ -18,6 +18,12 @@ struct bench {
     uint64_t entries; /* 0: the bench's default */
     uint64_t payload; /* bytes of a value */
     uint64_t peers;
+    uint64_t absent;  /* peers that are known and never come */
+    uint64_t authors; /* 0: the bench's default, as below */
+    uint64_t databases;
+    uint64_t nodes;
+    uint64_t seconds;
+    const char *topology; /* NULL: the bench's default */
     uint64_t samples;
     bool turns;
     bool verbose;

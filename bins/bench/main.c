@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ static const struct {
     { "hooks", bench_hooks, NULL,
       "what enabled sync costs commits when there is no peer, as a ratio" },
     { "peers", bench_peers, NULL,
-      "what connected, active peers add to that; the peers are one process" },
+      "what connected, active peers add to that, and absent ones; the peers are one process" },
     { "text", NULL, bench_text,
       "FILE...: recorded editing histories (sequential, concurrent, raw graph; .json or "
       ".json.gz)" },
@@ -34,14 +35,46 @@ static const struct {
 };
 #define BENCHES (sizeof benches / sizeof *benches)
 
+/* What a bench may be told; each uses what concerns it. */
+static const struct {
+    const char *name;
+    enum { NUMBER, WORD, FLAG } type;
+    size_t at; /* in struct bench */
+    uint64_t max;
+} options[] = {
+    { "entries", NUMBER, offsetof (struct bench, entries), 100000000 },
+    { "payload", NUMBER, offsetof (struct bench, payload), 100000 },
+    { "samples", NUMBER, offsetof (struct bench, samples), 1000000 },
+    { "peers", NUMBER, offsetof (struct bench, peers), 1000 },
+    { "absent", NUMBER, offsetof (struct bench, absent), 100000 },
+    { "runs", NUMBER, offsetof (struct bench, runs), 1000 },
+    { "authors", NUMBER, offsetof (struct bench, authors), 100000 },
+    { "databases", NUMBER, offsetof (struct bench, databases), 60000 },
+    { "nodes", NUMBER, offsetof (struct bench, nodes), 64 },
+    { "seconds", NUMBER, offsetof (struct bench, seconds), 86400 },
+    { "topology", WORD, offsetof (struct bench, topology), 0 },
+    { "dir", WORD, offsetof (struct bench, dir), 0 },
+    { "turns", FLAG, offsetof (struct bench, turns), 0 },
+    { "verbose", FLAG, offsetof (struct bench, verbose), 0 },
+    { "keep", FLAG, offsetof (struct bench, keep), 0 },
+    { "json", FLAG, offsetof (struct bench, json), 0 },
+};
+#define OPTIONS (sizeof options / sizeof *options)
+
 static int
 usage (FILE *out, int code)
 {
-    fprintf (out, "usage: weir-bench NAME [--entries N] [--payload BYTES] [--samples N] [--turns]\n"
-                  "                  [--peers N] [--dir DIR] [--keep] [--json]\n"
-                  "       weir-bench text|replay FILE... [--runs N] [--verbose] [--json]\n");
+    int column = fprintf (out, "usage: weir-bench NAME");
+    for (size_t i = 0; i < OPTIONS; i++) {
+        static const char *const values[] = { " N", " WORD", "" };
+        if (column > 80) {
+            column = fprintf (out, "\n                     ") - 1;
+        }
+        column += fprintf (out, " [--%s%s]", options[i].name, values[options[i].type]);
+    }
+    fprintf (out, "\n       weir-bench text|replay FILE... [--runs N] [--verbose] [--json]\n");
     for (size_t i = 0; i < BENCHES; i++) {
-        fprintf (out, "  %-8s %s\n", benches[i].name, benches[i].text);
+        fprintf (out, "  %-9s %s\n", benches[i].name, benches[i].text);
     }
     return code;
 }
@@ -74,58 +107,41 @@ find_programs (struct bench *b)
     }
 }
 
+static void
+take_option (struct bench *b, size_t i, const char *text)
+{
+    void *at = (char *) b + options[i].at;
+    switch (options[i].type) {
+    case NUMBER:
+        *(uint64_t *) at = number (text, options[i].max);
+        break;
+    case WORD:
+        *(const char **) at = text;
+        break;
+    case FLAG:
+        *(bool *) at = true;
+        break;
+    }
+}
+
 /* -1: go on; else the exit code that usage ends with. */
 static int
 read_options (struct bench *b, int argc, char **argv)
 {
-    static const struct option flags[] = {
-        { "entries", required_argument, NULL, 'e' }, { "payload", required_argument, NULL, 'p' },
-        { "samples", required_argument, NULL, 's' }, { "peers", required_argument, NULL, 'n' },
-        { "dir", required_argument, NULL, 'd' },     { "turns", no_argument, NULL, 't' },
-        { "runs", required_argument, NULL, 'r' },    { "verbose", no_argument, NULL, 'v' },
-        { "keep", no_argument, NULL, 'k' },          { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 }
-    };
-    int c;
-    while ((c = getopt_long (argc, argv, "h", flags, NULL)) != -1) {
-        switch (c) {
-        case 'e':
-            b->entries = number (optarg, 100000000);
-            break;
-        case 'p':
-            b->payload = number (optarg, 100000);
-            break;
-        case 's':
-            b->samples = number (optarg, 1000000);
-            break;
-        case 'n':
-            b->peers = number (optarg, 1000);
-            break;
-        case 'd':
-            b->dir = optarg;
-            break;
-        case 't':
-            b->turns = true;
-            break;
-        case 'r':
-            b->runs = number (optarg, 1000);
-            break;
-        case 'v':
-            b->verbose = true;
-            break;
-        case 'k':
-            b->keep = true;
-            break;
-        case 'j':
-            b->json = true;
-            break;
-        case 'h':
-            return 0;
-        default:
-            return 2;
-        }
+    struct option flags[OPTIONS + 2] = { { "help", no_argument, NULL, 'h' } };
+    for (size_t i = 0; i < OPTIONS; i++) {
+        flags[i + 1] =
+            (struct option){ .name = options[i].name,
+                             .has_arg = options[i].type == FLAG ? no_argument : required_argument };
     }
-    return -1;
+    for (;;) {
+        int at = 0;
+        int c = getopt_long (argc, argv, "h", flags, &at);
+        if (c != 0) {
+            return c == -1 ? -1 : c == 'h' ? 0 : 2;
+        }
+        take_option (b, (size_t) at - 1, optarg);
+    }
 }
 
 static int

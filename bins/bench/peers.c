@@ -139,6 +139,39 @@ join_all (struct many *m)
     }
 }
 
+/* Devices that an operator typed in and that are nowhere: what each adds to the node. */
+static void
+know_absent (struct bench *b, struct bench_node *n, json_t *result)
+{
+    json_t *were = json_object ();
+    json_t *are = json_object ();
+    uint64_t before = bench_pss_kb (n, were);
+    for (uint64_t i = 0; i < b->absent; i++) {
+        struct weir_identity device;
+        struct weir_link_key link;
+        char address[512];
+        Weir__PeerAdd ask = WEIR__PEER_ADD__INIT;
+        struct weir_client_answer answer;
+        uint8_t seed[32];
+        weir_random (seed, sizeof seed);
+        weir_identity_init (&device, seed);
+        weir_link_key_make (&link);
+        snprintf (address, sizeof address, "weir://%s@127.0.0.1:1?k=%s",
+                  weir_id_text (&device.device).s, weir_id_text (&link.public_key).s);
+        ask.has_address = true;
+        ask.address = weir_field_str (address);
+        bench_call (n, WEIR_KIND_PEER_ADD, &ask.base, weir_bytes (NULL, 0), 10000, &answer);
+        weir_client_answer_fini (&answer);
+    }
+    bench_pause_us (HOLD_US); /* until what the requests themselves took is given back */
+    uint64_t after = bench_pss_kb (n, are);
+    double kb = after > before ? (double) (after - before) : 0;
+    json_object_set_new (result, "absent", json_integer ((json_int_t) b->absent));
+    json_object_set_new (result, "absent_kb_each", json_real (kb / (double) b->absent));
+    json_object_set_new (result, "absent_before_kb", were);
+    json_object_set_new (result, "absent_after_kb", are);
+}
+
 static json_t *
 megabytes (uint64_t kb)
 {
@@ -183,6 +216,9 @@ bench_peers (struct bench *b)
     json_object_set_new (result, "growth_mb", megabytes (after > before ? after - before : 0));
     json_object_set_new (result, "after_kb", actors);
     many_fini (&m);
+    if (b->absent > 0) {
+        know_absent (b, &n, result);
+    }
     bench_node_stop (&n);
     bench_print (b, result);
 }
