@@ -273,6 +273,7 @@ weir_repo_blank (const struct weir_repo_options *options)
     self->arena = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);
     self->arena_read = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);
     self->pending = weir_repo_pending_new ();
+    self->budget = weir_repo_budget_new ();
     self->clients = weir_repo_clients_new ();
     return self;
 }
@@ -309,6 +310,7 @@ weir_repo_close (struct weir_repo **self_p)
     free (self->markers);
     free (self->told);
     weir_repo_pending_destroy (&self->pending);
+    weir_repo_budget_destroy (&self->budget);
     weir_repo_clients_destroy (&self->clients);
     weir_arena_destroy (&self->arena);
     weir_arena_destroy (&self->arena_read);

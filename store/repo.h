@@ -113,7 +113,7 @@ WEIR_MUST enum weir_status weir_repo_document_at (struct weir_repo *self, const 
 enum weir_import_outcome {
     WEIR_IMPORT_NEW,     /* stored; `range` is what was new of it */
     WEIR_IMPORT_HELD,    /* nothing new: changes and reports nothing */
-    WEIR_IMPORT_PENDING, /* waits for `missing` */
+    WEIR_IMPORT_PENDING, /* waits for `missing`; zero, WEIR_TOO_OFTEN: for its author's budget */
     WEIR_IMPORT_REFUSED, /* `status` says why; nothing stored */
 };
 struct weir_import_result {

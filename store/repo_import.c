@@ -176,6 +176,26 @@ wait_for (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id 
     result->status = WEIR_PENDING;
     result->missing = *missing;
     (void) weir_repo_pending_find (self, db, weir_run_tip (run), run->seq, &result->missing);
+    if (weir_id_is_zero (&result->missing)) {
+        result->status = WEIR_TOO_OFTEN; /* what it builds on is here, and waits for its turn */
+    }
+}
+
+/* A new chain, or a new tip of one: true when its author may begin it now. */
+static bool
+within_budget (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id *source,
+               struct weir_import_result *result)
+{
+    const struct weir_run *run = &self->imported;
+    enum weir_status status = weir_repo_budget_take (self, db, &run->chain.author, source);
+    if (status == WEIR_PENDING) {
+        weir_repo_pending_add_late (self, db, run, source);
+        result->outcome = WEIR_IMPORT_PENDING;
+        result->status = WEIR_TOO_OFTEN;
+    } else if (status != WEIR_OK) {
+        (void) refuse (self, db, status, result);
+    }
+    return status == WEIR_OK;
 }
 
 /* Somebody shows, under our own signature, entries of the lane we write in that we do not have:
@@ -198,7 +218,7 @@ seen_before (struct weir_repo *self, struct weir_repo_db *db, const struct weir_
     enum weir_status why = WEIR_OK;
     if (weir_repo_pending_find (self, db, weir_run_tip (run), run->seq, &result->missing)) {
         result->outcome = WEIR_IMPORT_PENDING;
-        result->status = WEIR_PENDING;
+        result->status = weir_id_is_zero (&result->missing) ? WEIR_TOO_OFTEN : WEIR_PENDING;
         return true;
     }
     if (weir_repo_refused_find (self, db, weir_run_tip (run), &why)) {
@@ -261,6 +281,10 @@ weir_repo_import_one (struct weir_repo *self, struct weir_repo_db *db, struct we
     if (status != WEIR_OK) {
         weir_repo_refused_add (self, db, weir_run_tip (run), status);
         return refuse (self, db, status, result);
+    }
+    if (past.place.branch == WEIR_REPO_NONE && run->kind != WEIR_ENTRY_GENESIS
+        && !within_budget (self, db, source, result)) {
+        return WEIR_OK;
     }
     store (self, db, run, &past.place, source, result);
     return WEIR_OK;

@@ -194,6 +194,7 @@ struct weir_repo {
     bool tips_dirty;
 
     struct weir_repo_pending *pending;
+    struct weir_repo_budget *budget;
     struct weir_repo_clients *clients;
     bool state_dirty;
     uint64_t members_epoch;
@@ -383,6 +384,28 @@ bool weir_repo_refused_find (struct weir_repo *self, const struct weir_repo_db *
                              const struct weir_id *tip, enum weir_status *status);
 void weir_repo_refused_add (struct weir_repo *self, const struct weir_repo_db *db,
                             const struct weir_id *tip, enum weir_status status);
+/* Takes a copy of a run that waits for nothing but its author's budget; and imports the oldest of
+ * those, with what waits for it. */
+void weir_repo_pending_add_late (struct weir_repo *self, struct weir_repo_db *db,
+                                 const struct weir_run *run, const struct weir_id *source);
+WEIR_MUST enum weir_status weir_repo_pending_release (struct weir_repo *self, uint32_t db,
+                                                      const struct weir_id *author);
+
+/* ---- repo_budget.c ---- */
+
+struct weir_repo_budget *weir_repo_budget_new (void);
+void weir_repo_budget_destroy (struct weir_repo_budget **self_p);
+/* `author` begins or splits a chain: WEIR_OK, and counted; WEIR_PENDING, it is to wait;
+ * WEIR_TOO_OFTEN, too many wait already. */
+WEIR_MUST enum weir_status weir_repo_budget_take (struct weir_repo *self,
+                                                  const struct weir_repo_db *db,
+                                                  const struct weir_id *author,
+                                                  const struct weir_id *source);
+/* One run more waits for the author's budget, or one less. */
+void weir_repo_budget_waits (struct weir_repo *self, uint32_t db, const struct weir_id *author);
+void weir_repo_budget_left (struct weir_repo *self, uint32_t db, const struct weir_id *author);
+/* Lets in what time has made room for, a bounded slice; true when there is more. */
+bool weir_repo_budget_work (struct weir_repo *self);
 
 /* ---- repo_export.c ---- */
 

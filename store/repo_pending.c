@@ -15,8 +15,9 @@
 struct item {
     uint32_t db;
     struct weir_id tip;
-    uint64_t seq; /* of its first entry */
-    struct weir_id missing;
+    uint64_t seq;           /* of its first entry */
+    struct weir_id missing; /* or, when `late`, its author, whose budget it waits for */
+    bool late;
     struct weir_id source;
     uint64_t since_ms;
     struct weir_buf bytes;
@@ -121,6 +122,9 @@ unlist (struct weir_repo *repo, struct item *item)
     if (db != NULL) {
         db->pending_runs--;
     }
+    if (item->late) {
+        weir_repo_budget_left (repo, item->db, &item->missing);
+    }
     if (weir_id_is_zero (&item->source)) {
         struct weir_repo_key row =
             weir_repo_key_db_id (WEIR_REPO_TABLE_PENDING, item->db, &item->tip);
@@ -169,6 +173,9 @@ list (struct weir_repo *repo, struct weir_repo_db *db, struct item *item)
     self->count++;
     self->bytes += item->bytes.len;
     db->pending_runs++;
+    if (item->late) {
+        weir_repo_budget_waits (repo, item->db, &item->missing);
+    }
 }
 
 bool
@@ -186,7 +193,7 @@ weir_repo_pending_find (struct weir_repo *repo, const struct weir_repo_db *db,
         }
         item = next;
     }
-    *missing = item->missing;
+    *missing = item->late ? weir_id_zero : item->missing;
     return true;
 }
 
@@ -219,9 +226,9 @@ put_row (struct weir_repo *repo, const struct item *item)
     weir_repo_put (repo, &key, weir_buf_bytes (row));
 }
 
-void
-weir_repo_pending_add (struct weir_repo *repo, struct weir_repo_db *db, const struct weir_run *run,
-                       const struct weir_id *source, const struct weir_id *missing)
+static void
+add (struct weir_repo *repo, struct weir_repo_db *db, const struct weir_run *run,
+     const struct weir_id *source, const struct weir_id *missing, bool late)
 {
     struct item *shorter = lookup (repo->pending->by_tip, db->number, weir_run_tip (run));
     if (shorter != NULL) {
@@ -232,6 +239,7 @@ weir_repo_pending_add (struct weir_repo *repo, struct weir_repo_db *db, const st
     item->tip = *weir_run_tip (run);
     item->seq = run->seq;
     item->missing = *missing;
+    item->late = late;
     item->source = *source;
     item->since_ms = repo->now_ms;
     weir_buf_put_bytes (&item->bytes, run->bytes);
@@ -239,6 +247,20 @@ weir_repo_pending_add (struct weir_repo *repo, struct weir_repo_db *db, const st
     if (weir_id_is_zero (source)) {
         put_row (repo, item);
     }
+}
+
+void
+weir_repo_pending_add (struct weir_repo *repo, struct weir_repo_db *db, const struct weir_run *run,
+                       const struct weir_id *source, const struct weir_id *missing)
+{
+    add (repo, db, run, source, missing, false);
+}
+
+void
+weir_repo_pending_add_late (struct weir_repo *repo, struct weir_repo_db *db,
+                            const struct weir_run *run, const struct weir_id *source)
+{
+    add (repo, db, run, source, &run->chain.author, true);
 }
 
 enum weir_status
@@ -317,17 +339,12 @@ collect (struct weir_repo *repo, const struct weir_repo_db *db, const struct wei
     }
 }
 
-enum weir_status
-weir_repo_pending_unlock (struct weir_repo *repo, struct weir_repo_db *db, uint32_t *unlocked)
+/* Imports the list, and what waits for that, and so on; it is unlisted already. */
+static enum weir_status
+import_list (struct weir_repo *repo, struct weir_repo_db *db, struct item *todo, struct item **tail,
+             uint32_t *unlocked)
 {
-    struct item *todo = NULL;
-    struct item **tail = &todo;
     enum weir_status status = WEIR_OK;
-    *unlocked = 0;
-    if (db->pending_runs == 0) {
-        return WEIR_OK;
-    }
-    collect (repo, db, &repo->imported, &tail);
     while (todo != NULL) {
         struct item *item = todo;
         struct weir_import_result result;
@@ -346,6 +363,41 @@ weir_repo_pending_unlock (struct weir_repo *repo, struct weir_repo_db *db, uint3
         item_destroy (item);
     }
     return status;
+}
+
+enum weir_status
+weir_repo_pending_unlock (struct weir_repo *repo, struct weir_repo_db *db, uint32_t *unlocked)
+{
+    struct item *todo = NULL;
+    struct item **tail = &todo;
+    *unlocked = 0;
+    if (db->pending_runs == 0) {
+        return WEIR_OK;
+    }
+    collect (repo, db, &repo->imported, &tail);
+    return import_list (repo, db, todo, todo == NULL ? NULL : tail, unlocked);
+}
+
+enum weir_status
+weir_repo_pending_release (struct weir_repo *repo, uint32_t number, const struct weir_id *author)
+{
+    struct weir_repo_db *db = weir_repo_db_by_number (repo, number);
+    struct item *item = lookup (repo->pending->by_missing, number, author);
+    struct item *before = NULL;
+    uint32_t unlocked = 0;
+    weir_assert (db != NULL && item != NULL && item->late);
+    while (item->next_waiting != NULL) { /* the newest comes first */
+        before = item;
+        item = item->next_waiting;
+    }
+    if (before != NULL) {
+        before->next_waiting = NULL;
+    } else {
+        struct pending_key key = make_key (number, author);
+        (void) weir_map_remove (repo->pending->by_missing, weir_bytes (key.b, sizeof key.b));
+    }
+    unlist (repo, item);
+    return import_list (repo, db, item, &item->next_waiting, &unlocked);
 }
 
 /* ---- notes of what was refused ---- */

@@ -60,6 +60,7 @@ weir_repo_work (struct weir_repo *self, uint64_t now_ms)
     bool more = self->n_forgotten > 0 && forget_some (self);
     more = weir_repo_clients_work (self) || more;
     weir_repo_pending_expire (self);
+    more = weir_repo_budget_work (self) || more;
     more = weir_repo_docs_work (self) || more;
     weir_repo_flush_if_large (self);
     return more;

@@ -19,6 +19,12 @@
 #define WEIR_PENDING_RUNS_MAX 16384u
 #define WEIR_REFUSED_NOTES_MAX 1024u
 
+/* Chains that one author may begin or split in one database: at once, and for each second after
+ * that; how many more may wait for their turn. */
+#define WEIR_TIPS_BURST 1024u
+#define WEIR_TIPS_PER_S 32u
+#define WEIR_TIPS_WAITING_MAX 1024u
+
 /* Members, databases, tickets. */
 #define WEIR_MEMBERS_MAX 4096u
 #define WEIR_DATABASES_MAX 65536u
