@@ -9,6 +9,7 @@
 #include "protos/common.pb-c.h"
 #include "protos/link.pb-c.h"
 #include "protos/node.pb-c.h"
+#include "protos/presence.pb-c.h"
 #include "protos/store.pb-c.h"
 #include "protos/wire.pb-c.h"
 #include "store/base/arena.h"

@@ -243,6 +243,7 @@ link_end (struct peers *p, struct link *l, enum weir_status status, const char *
     }
     if (l->in_sync) {
         sync_session_down (p, l);
+        presence_session_down (p, l);
     }
     if (!gone) {
         if (l->up && status != WEIR_OK && status != WEIR_EXISTS && !l->told_bye) {

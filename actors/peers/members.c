@@ -328,6 +328,7 @@ members_apply (struct peers *p)
     for (size_t i = 0; i < p->n_transports; i++) {
         members_admit (p, &p->transports[i], false);
     }
+    presence_apply (p);
     links_dial_soon (p);
 }
 

@@ -30,6 +30,7 @@ store_opened (void *state, struct weir_actor *actor, void *context, enum weir_st
     if (p->sync == NULL) {
         p->device = device;
         sync_start (p);
+        presence_start (p);
         rows_load (p);
         return;
     }
@@ -100,6 +101,7 @@ stop (void **state, struct weir_actor *actor)
         rows_flush (p, NULL, NULL);
     }
     verb_waits_free (p);
+    presence_stop (p);
     links_free_ended (p);
     weir_map_destroy (&p->sessions, NULL);
     weir_map_destroy (&p->links, free_link);
@@ -303,6 +305,10 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_TRANSPORT_LIST, verb_transport_list },
     { WEIR_KIND_TRANSPORT_SET, verb_transport_set },
     { WEIR_KIND_KEY_ROTATE_LINK, verb_rotate_link },
+    { WEIR_KIND_PRESENCE_SET, verb_presence_set },
+    { WEIR_KIND_PRESENCE_REMOVE, verb_presence_remove },
+    { WEIR_KIND_PRESENCE_LIST, verb_presence_list },
+    { WEIR_KIND_PRESENCE_WATCH, verb_presence_watch },
     { 0, NULL },
 };
 

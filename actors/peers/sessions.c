@@ -570,6 +570,8 @@ dispatch (struct peers *p, struct link *l, uint16_t kind, const ProtobufCMessage
         on_cards (p, l, (const Weir__Cards *) meta);
     } else if (l->in_sync && kind == WEIR_KIND_W_PING) {
         on_ping (p, l, (const Weir__PingPong *) meta);
+    } else if (l->in_sync && kind == WEIR_KIND_W_PRESENCE) {
+        presence_take (p, l, (const Weir__Presence *) meta);
     } else if (l->in_sync && kind >= WEIR_KIND_W_DIGESTS && kind <= WEIR_KIND_W_NOT_SHARED) {
         sync_take (p, l, kind, meta);
     } else {

@@ -45,6 +45,7 @@ struct relation {
     bool stands;                        /* the store may feed that which sends */
     bool dirty;                         /* the relationship's row */
     bool cursor_dirty;
+    uint64_t presence_session, presence_tag; /* where presence of it is shared; 0: nowhere */
 };
 
 struct device {
@@ -144,6 +145,7 @@ struct link {
 
 struct wait; /* of SYNC_WAIT, PEER_PING; verbs_sync.c, verbs_peer.c */
 struct ping;
+struct presence; /* presence.c */
 
 struct peers {
     struct weir_actor *actor;
@@ -188,6 +190,7 @@ struct peers {
     struct weir_map *forgotten; /* keys of rows to delete */
     uint64_t history_next;
 
+    struct presence *presence;
     struct wait *waits;
     struct ping *pings;
     bool look_at_waits;
@@ -315,6 +318,15 @@ void pacing_stand (struct peers *p, struct relation *r, const struct weir_sync_a
 /* Which standing transfers the store fed; false: more than an arena holds. */
 bool pacing_fed (const Weir__Novel *m, struct weir_arena *arena, struct weir_sync_event *e);
 
+/* ---- presence.c ---- */
+void presence_start (struct peers *p);
+void presence_stop (struct peers *p);
+void presence_configure (struct peers *p); /* the role, or whether a hub forwards, changed */
+void presence_apply (struct peers *p);     /* after any change of links, members, relationships */
+void presence_session_down (struct peers *p, struct link *l);
+void presence_take (struct peers *p, struct link *l, const Weir__Presence *m);
+void presence_rearm (struct peers *p);
+
 /* ---- wire.c: pure ---- */
 /* The arena's message of a synchronizer's word, and its kind. */
 uint16_t wire_from_sync (const struct weir_sync_message *m, struct weir_arena *arena,
@@ -367,6 +379,10 @@ PEERS_HANDLER (sync_unrelate);
 PEERS_HANDLER (transport_list);
 PEERS_HANDLER (transport_set);
 PEERS_HANDLER (rotate_link);
+PEERS_HANDLER (presence_set);
+PEERS_HANDLER (presence_remove);
+PEERS_HANDLER (presence_list);
+PEERS_HANDLER (presence_watch);
 void verb_pinged (struct peers *p, const struct link *l, const Weir__PingPong *m);
 /* A pair as people see it, in the arena; NULL when that is full. */
 Weir__Pair *verb_pair (struct peers *p, struct relation *r, struct weir_arena *arena);

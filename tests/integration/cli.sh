@@ -205,6 +205,20 @@ walk a 0 1 "sync rm" notes b
 walk a 0 1 "sync add" notes b
 until_true 30 on a sync wait notes --timeout 2s
 same "$(digest a notes)" "$(digest b notes)"
+echo "* presence: there, watched, taken back"
+walk a 0 1 "presence set" notes cursor '{"at": 1}' --ttl 1m
+walk a 2 0 "presence set" notes cursor '{'
+walk a 2 0 "presence set" notes cursor 1 --ttl soon
+b_sees () { on b presence ls notes --json | grep -q '"at": *1'; }
+until_true 10 b_sees
+walk b 0 1 "presence ls" notes
+has '"name": *"a"'
+walk b 0 1 "presence watch" notes --count 1
+has '"source": *"initial"'
+walk a 0 1 "presence rm" notes cursor
+walk a 4 0 "presence rm" notes cursor
+b_sees_none () { ! b_sees; }
+until_true 10 b_sees_none
 walk a 0 1 "retry ls"
 walk a 0 1 "retry now"
 walk a 4 0 "retry drop" b notes # nothing waits
