@@ -208,7 +208,8 @@ $(foreach t,$(CLI_C),$(eval $(call test_rule,$t,$(libs_weir), \
     $(call object,$(wildcard bins/cli/*.c)))))
 $(foreach t,$(BENCH_C),$(eval $(call link_rule,$(call test_program,$t),$(call object,$t \
     $(wildcard bins/bench/trace*.c)),base,-lcmocka -lz)))
-$(foreach t,$(INTEGRATION_C),$(eval $(call test_rule,$t,$(EVERYTHING))))
+$(foreach t,$(INTEGRATION_C),$(eval $(call test_rule,$t,$(EVERYTHING), \
+    $(call object,bins/bench/proxy.c))))
 $(eval $(call link_rule,$(OUT)/bin/weir-sim,$(call object,$(wildcard tests/sim/*.c)) \
     $(SUPPORT_O),$(EVERYTHING)))
 $(eval $(call link_rule,$(OUT)/bin/weir-models,$(call object,$(wildcard tests/models/*.c)) \

@@ -82,10 +82,9 @@ join (struct net *net, size_t from, size_t to)
     net->n_edges++;
 }
 
-void
-net_open (struct net *net, enum net_shape shape, size_t n, const char *const *env)
+static void
+open_all (struct net *net, enum net_shape shape, size_t n, const char *const *env, size_t queue)
 {
-    memset (net, 0, sizeof *net);
     net->db = "net";
     net->env = env;
     net->n = n;
@@ -96,6 +95,9 @@ net_open (struct net *net, enum net_shape shape, size_t n, const char *const *en
             node_init_dialling (&net->nodes[i], name, "leaf");
         } else {
             node_init (&net->nodes[i], name, "hub");
+        }
+        if (net->proxy != NULL && net->nodes[i].port != 0) {
+            net_behind_proxy (net, i, queue);
         }
         node_start (&net->nodes[i], env);
         learn_device (net, i);
@@ -116,6 +118,25 @@ net_open (struct net *net, enum net_shape shape, size_t n, const char *const *en
 }
 
 void
+net_open (struct net *net, enum net_shape shape, size_t n, const char *const *env)
+{
+    memset (net, 0, sizeof *net);
+    open_all (net, shape, n, env, 0);
+}
+
+void
+net_open_behind (struct net *net, enum net_shape shape, size_t n, const char *const *env,
+                 uint64_t seed, size_t queue_bytes)
+{
+    memset (net, 0, sizeof *net);
+    net->proxy = proxy_new (seed, net_whose, net);
+    if (net->proxy == NULL) {
+        node_die ("no proxy");
+    }
+    open_all (net, shape, n, env, queue_bytes);
+}
+
+void
 net_close (struct net *net)
 {
     for (size_t i = 0; i < net->n; i++) {
@@ -124,6 +145,7 @@ net_close (struct net *net)
             node_die ("%s ended with %d", net->nodes[i].name, code);
         }
     }
+    proxy_destroy (&net->proxy);
 }
 
 /* ---- writing ---- */

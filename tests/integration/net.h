@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "bins/bench/proxy.h"
 #include "tests/integration/node.h"
 
 #define NET_NODES_MAX 24u
@@ -34,11 +35,17 @@ struct net {
     struct node nodes[NET_NODES_MAX];
     struct weir_id devices[NET_NODES_MAX];
     struct net_writer writers[NET_NODES_MAX];
+    struct proxy *proxy; /* NULL: they reach each other directly */
 };
 
 /* Nodes that run, hold one database, and are in step. A hub's others are leaves that only dial;
  * everywhere else all nodes forward and listen. */
 void net_open (struct net *net, enum net_shape shape, size_t n, const char *const *env);
+/* The same, with a proxy before each that listens: rules are by number of node. */
+void net_open_behind (struct net *net, enum net_shape shape, size_t n, const char *const *env,
+                      uint64_t seed, size_t queue_bytes);
+/* The same rule both ways between two sets of nodes (bits by number). */
+void net_rule (struct net *net, uint32_t some, uint32_t others, const struct proxy_rule *rule);
 /* Ordered stop of all: each ends with 0. */
 void net_close (struct net *net);
 /* Relates two members that know of each other; from dials to. */
@@ -78,5 +85,12 @@ struct net_wire {
     uint64_t missed;
 };
 void net_tap (struct net *net, uint32_t seconds, struct net_wire *out);
+
+/* ---- net_proxy.c, for net.c ---- */
+
+/* Which node's process has this port of loopback; NET_NODES_MAX: none. */
+proxy_whose net_whose;
+/* Before its start: what the node tells others to dial is a port of the proxy. */
+void net_behind_proxy (struct net *net, size_t i, size_t queue_bytes);
 
 #endif

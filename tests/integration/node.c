@@ -159,8 +159,10 @@ void
 node_init (struct node *n, const char *name, const char *role)
 {
     char listen[64];
-    snprintf (listen, sizeof listen, "tcp://127.0.0.1:%d", node_free_port ());
+    int port = node_free_port ();
+    snprintf (listen, sizeof listen, "tcp://127.0.0.1:%d", port);
     init (n, name, role, listen);
+    n->port = (uint16_t) port;
 }
 
 void
@@ -349,7 +351,7 @@ node_join (struct node *from, struct node *to, const char *db)
 }
 
 void
-node_join_as (struct node *from, struct node *to, const char *db, enum weir_right right)
+node_join_begin (struct node *from, struct node *to, const char *db, enum weir_right right)
 {
     Weir__DbShare share = WEIR__DB_SHARE__INIT;
     Weir__Ticket ticket = WEIR__TICKET__INIT;
@@ -371,6 +373,12 @@ node_join_as (struct node *from, struct node *to, const char *db, enum weir_righ
     }
     weir_client_answer_fini (&shared);
     weir_client_answer_fini (&answer);
+}
+
+void
+node_join_as (struct node *from, struct node *to, const char *db, enum weir_right right)
+{
+    node_join_begin (from, to, db, right);
     uint64_t until = node_now_ms () + 20000;
     uint64_t entries;
     struct weir_id ours = node_digest (from, db, &entries);

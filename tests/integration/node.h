@@ -15,7 +15,7 @@
 struct node {
     char name[32];
     char data[256];
-    char port[16];
+    uint16_t port; /* of loopback; 0: it only dials */
     struct weir_paths paths;
     pid_t pid; /* the broker's, and its process group's */
 };
@@ -56,6 +56,8 @@ enum weir_status node_call (struct node *n, uint16_t kind, const ProtobufCMessag
 void node_create_db (struct node *n, const char *name);
 void node_join (struct node *from, struct node *to, const char *db); /* who may write */
 void node_join_as (struct node *from, struct node *to, const char *db, enum weir_right right);
+/* Without waiting for what comes of it. */
+void node_join_begin (struct node *from, struct node *to, const char *db, enum weir_right right);
 /* The digest of the entry vector and the number of entries. */
 struct weir_id node_digest (struct node *n, const char *db, uint64_t *entries);
 
