@@ -138,6 +138,10 @@ note_equal (struct weir_sync *self, struct weir_sync_pair *pair)
     pair->manual = false;
     pair->behind = false;
     pair->last_error = WEIR_OK;
+    weir_ranges_clear (&pair->queue); /* it holds all that we have */
+    pair->bulk = pair->bulk && pair->sending;
+    pair->queue_entries = 0;
+    pair->burst_ms = WEIR_SYNC_NEVER;
     if (!pair->in_step) {
         pair->in_step = true;
         struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_IN_STEP, pair);
@@ -192,8 +196,11 @@ void
 weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     pair->recheck_ms = WEIR_SYNC_NEVER;
-    if (!pair->session || weir_id_is_zero (&pair->db->digest) || !active (self, pair)
-        || (weir_sync_known (pair) && weir_sync_equal (pair))) {
+    if (weir_sync_known (pair) && weir_sync_equal (pair)) {
+        note_equal (self, pair);
+        return;
+    }
+    if (!pair->session || weir_id_is_zero (&pair->db->digest) || !active (self, pair)) {
         return;
     }
     if (!weir_sync_known (pair)) {
@@ -222,6 +229,7 @@ weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair, enum weir
                   uint64_t now_ms)
 {
     pair->last_error = status;
+    pair->in_step = false; /* when it is again, or still, that is said: it ends the retry */
     pair->met = weir_sync_known (pair) && weir_sync_equal (pair);
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_BEHIND, pair);
     action->status = status;
