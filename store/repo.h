@@ -30,6 +30,8 @@ struct weir_repo_options {
     uint8_t seed[32];                     /* random: lanes, epochs, genesis bytes */
     size_t documents_bytes_max;           /* documents kept in memory; 0: 256 MiB */
     uint64_t document_steps;              /* a document's merge in one go; 0: 4 Mi */
+    uint64_t blob_keep_ms;                /* of content nothing visible names; 0: a week */
+    uint64_t blob_upload_keep_ms;         /* of a put that did not end; 0: a day */
 };
 
 /* Opens or makes the repository in an empty kv. WEIR_NEWER_LAYOUT, WEIR_CORRUPT,

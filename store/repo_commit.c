@@ -279,6 +279,7 @@ weir_repo_commit (struct weir_repo *self, const struct weir_id *id, struct weir_
     struct weir_id before = db->builder.tip;
     add_entry (self, db, ops, now_ms, payload, &facts.id);
     weir_repo_doc_commit (self, db, &facts, &before, payload);
+    weir_repo_blobs_notice (self, db, payload);
     *entry = facts.id;
     weir_repo_flush_if_large (self);
     return WEIR_OK;

@@ -304,6 +304,7 @@ fini_state (struct weir_repo_db *db)
     weir_buf_fini (&db->open_inert);
     weir_doc_destroy (&db->doc);
     weir_repo_counters_destroy (&db->counters);
+    weir_repo_blobs_destroy (&db->blobs);
     *db = (struct weir_repo_db){
         .id = db->id, .number = db->number, .state = db->state, .told = db->told
     };
@@ -325,6 +326,9 @@ weir_repo_db_load (struct weir_repo *self, struct weir_repo_db *db)
     }
     if (status == WEIR_OK) {
         status = load_snapshot (self, db);
+    }
+    if (status == WEIR_OK) {
+        status = weir_repo_blobs_load (self, db);
     }
     if (status == WEIR_OK) {
         status = weir_repo_tips_check (self, db);

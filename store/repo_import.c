@@ -155,6 +155,9 @@ store (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *r
         weir_repo_put_database (self, db);
     }
     weir_repo_doc_run (self, db, run, place, branch);
+    for (uint32_t i = 0; run->kind == WEIR_ENTRY_DATA && i < run->count; i++) {
+        weir_repo_blobs_notice (self, db, run->entries[i].payload);
+    }
     result->outcome = WEIR_IMPORT_NEW;
     result->status = WEIR_OK;
     result->fork = known && place->branch == WEIR_REPO_NONE;

@@ -24,12 +24,18 @@ enum weir_repo_table {
     WEIR_REPO_TABLE_CLIENT = 0x0e,   /* (client) -> greatest number, last seen */
     WEIR_REPO_TABLE_ANSWER = 0x0f,   /* (client, number) -> answer */
     WEIR_REPO_TABLE_STATE = 0x10,    /* (text) -> value */
-    WEIR_REPO_TABLE_END = 0x11
+    WEIR_REPO_TABLE_BLOB = 0x11,     /* (db#, blob id) -> bytes, unseen since, flags */
+    WEIR_REPO_TABLE_CHUNK = 0x12,    /* (db#, chunk id) -> manifests, bytes, since */
+    WEIR_REPO_TABLE_CONTENT = 0x13,  /* (db#, chunk or blob id) -> its bytes */
+    WEIR_REPO_TABLE_END = 0x14
 };
 
 /* The tables whose keys begin with (table, db#) and nothing else of the database. */
 #define WEIR_REPO_TABLE_OF_DB_FIRST WEIR_REPO_TABLE_SUMMARY
 #define WEIR_REPO_TABLE_OF_DB_LAST WEIR_REPO_TABLE_PENDING
+/* And those of blobs. */
+#define WEIR_REPO_TABLE_OF_BLOBS_FIRST WEIR_REPO_TABLE_BLOB
+#define WEIR_REPO_TABLE_OF_BLOBS_LAST WEIR_REPO_TABLE_CONTENT
 
 #define WEIR_REPO_STATE_KEY_BYTES_MAX 512u
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CODEC_MAX (WEIR_CODEC_DOC > WEIR_CODEC_SETTINGS ? WEIR_CODEC_DOC : WEIR_CODEC_SETTINGS)
+#define CODEC_MAX WEIR_CODEC_BLOBS /* the highest that is read here */
 
 /* ---- rights ---- */
 

@@ -73,6 +73,7 @@ struct weir_repo_pending;
 struct weir_repo_clients;
 struct weir_repo_counters;
 
+struct weir_repo_blobs;
 struct weir_repo_db {
     struct weir_id id;
     uint32_t number;
@@ -138,6 +139,7 @@ struct weir_repo_db {
 
     struct weir_repo_counters *counters; /* NULL until asked for */
 };
+    struct weir_repo_blobs *blobs;       /* NULL: no entry ever named one */
 
 /* Our tip of one database as of a batch; goes to the tips file once the batch is synced. */
 struct weir_repo_told {
@@ -201,6 +203,10 @@ struct weir_repo {
     uint64_t uses;
     size_t docs_bytes;
 
+    uint64_t blob_keep_ms;
+    uint64_t blob_upload_keep_ms;
+    uint64_t blob_changes;
+    bool blobs_noticed; /* a document is to be looked at */
     struct weir_arena *arena;      /* of `imported` */
     struct weir_run imported;      /* what the last import decoded: its new part */
     struct weir_buf imported_cut;  /* its bytes, when a part was held */
@@ -475,6 +481,16 @@ struct weir_repo_log_place {
 };
 WEIR_MUST enum weir_status weir_repo_log_read (struct weir_repo *self, uint64_t position,
                                                struct weir_repo_log_place *place);
+
+/* ---- repo_blob*.c ---- */
+
+WEIR_MUST enum weir_status weir_repo_blobs_load (struct weir_repo *self, struct weir_repo_db *db);
+void weir_repo_blobs_destroy (struct weir_repo_blobs **self_p);
+/* A data entry with this payload is stored. */
+void weir_repo_blobs_notice (struct weir_repo *self, struct weir_repo_db *db,
+                             struct weir_bytes payload);
+/* A slice of collecting; true when it did something. */
+bool weir_repo_blobs_work (struct weir_repo *self);
 
 /* ---- repo_state.c ---- */
 

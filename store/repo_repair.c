@@ -3,6 +3,7 @@
  * epoch and the lanes are new, since nobody can say what was lost. Peers bring back the rest. */
 
 #include "store/dag/run_scan.h"
+#include "store/repo_blob_parts.h"
 #include "store/repo_parts.h"
 
 #include <stdio.h>
@@ -206,6 +207,38 @@ import_old (struct repair *p, struct old_db *old, struct weir_repo_db *db, struc
     return status;
 }
 
+/* The content of blobs goes by its hash: what has it is kept. */
+static enum weir_status
+salvage_blobs (struct repair *p, const struct old_db *old, struct weir_repo_db *db)
+{
+    struct weir_repo *self = p->self;
+    struct weir_repo_key from = weir_repo_key_db (WEIR_REPO_TABLE_CONTENT, old->number);
+    struct weir_repo_key to = weir_repo_key_after (&from);
+    struct weir_kv_iter *iter =
+        weir_kv_iter_new (self->kv, weir_repo_key_bytes (&from), weir_repo_key_bytes (&to), false);
+    struct weir_bytes key;
+    struct weir_bytes value;
+    enum weir_status status = WEIR_OK;
+    while (status == WEIR_OK && weir_kv_iter_next (iter, &key, &value)) {
+        struct weir_id id;
+        if (key.len != 5 + WEIR_ID_BYTES) {
+            continue;
+        }
+        memcpy (id.b, key.data + 5, WEIR_ID_BYTES);
+        status = weir_repo_piece_salvage (self, db, &id, value);
+        if (status == WEIR_CORRUPT) {
+            status = WEIR_OK;
+            note (p, "some content of blobs was damaged, and was dropped: peers bring it back");
+        }
+        weir_repo_flush_if_large (self);
+    }
+    if (status == WEIR_OK) {
+        status = weir_kv_iter_status (iter);
+    }
+    weir_kv_iter_destroy (&iter);
+    return status;
+}
+
 static enum weir_status
 rebuild (struct repair *p)
 {
@@ -228,6 +261,9 @@ rebuild (struct repair *p)
         if (status == WEIR_OK) {
             status = import_old (p, old, db, &row);
         }
+        if (status == WEIR_OK) {
+            status = salvage_blobs (p, old, db);
+        }
     }
     weir_buf_fini (&row);
     return status;
@@ -245,7 +281,9 @@ clear_old (struct repair *p)
     struct weir_bytes value;
     while (weir_kv_iter_next (iter, &key, &value)) {
         uint8_t table = key.len > 0 ? key.data[0] : 0;
-        bool of_db = table >= WEIR_REPO_TABLE_DATABASE && table <= WEIR_REPO_TABLE_OF_DB_LAST;
+        bool of_db = (table >= WEIR_REPO_TABLE_DATABASE && table <= WEIR_REPO_TABLE_OF_DB_LAST)
+                     || (table >= WEIR_REPO_TABLE_OF_BLOBS_FIRST
+                         && table <= WEIR_REPO_TABLE_OF_BLOBS_LAST);
         bool keep = table == WEIR_REPO_TABLE_LAYOUT
                     || (of_db && key.len >= 5 && weir_load_u32 (key.data + 1) >= p->next_db)
                     || (table == WEIR_REPO_TABLE_LOG && key.len == 9

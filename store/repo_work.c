@@ -43,6 +43,13 @@ forget_some (struct weir_repo *self)
         budget = forget_table (self, (enum weir_repo_table) table, db, budget);
     }
     if (budget > 0) {
+    for (unsigned table = WEIR_REPO_TABLE_OF_BLOBS_FIRST;
+         table <= WEIR_REPO_TABLE_OF_BLOBS_LAST && budget > 0; table++) {
+        if (table == WEIR_REPO_TABLE_CONTENT && budget > FORGET_CONTENT_PER_SLICE) {
+            budget = FORGET_CONTENT_PER_SLICE;
+        }
+        budget = forget_table (self, (enum weir_repo_table) table, db, budget);
+    }
         struct weir_repo_key key = weir_repo_key_db (WEIR_REPO_TABLE_DATABASE, db);
         weir_repo_delete (self, &key);
         self->n_forgotten--;
@@ -63,5 +70,6 @@ weir_repo_work (struct weir_repo *self, uint64_t now_ms)
     more = weir_repo_budget_work (self) || more;
     more = weir_repo_docs_work (self) || more;
     weir_repo_flush_if_large (self);
+    more = weir_repo_blobs_work (self) || more;
     return more;
 }

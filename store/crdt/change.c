@@ -29,6 +29,7 @@ struct weir_change {
     struct weir_stamp stamp; /* of the next op; its entry is zero */
     uint64_t lamport;        /* of the first */
     bool is_closed;          /* the payload is made */
+    bool has_blobs;          /* an op sets one */
     bool has_held;
     struct weir_op held; /* the last op; its key, value and bytes lie in held_bytes */
     struct weir_buf held_bytes;
@@ -197,6 +198,7 @@ encode (struct weir_change *self, const struct weir_op *op)
     struct row *row = &self->rows[op->row];
     struct weir_op_writer w = { .out = &self->code, .text = &self->text, .cursor = row->cursor };
     weir_payload_put_op (&w, row->container->type, op);
+    self->has_blobs = self->has_blobs || weir_op_has_blobs (row->container->type, op);
     row->cursor = w.cursor;
 }
 
@@ -388,6 +390,7 @@ weir_change_payload (struct weir_change *self, struct weir_bytes message, struct
         payload->len = start;
         return too_large (e);
     }
+    weir_payload_name_codec (payload, start, self->has_blobs);
     self->is_closed = true;
     *ops = self->stamp.offset;
     return WEIR_OK;

@@ -82,10 +82,11 @@ weir_change_map_set (struct weir_change *self, struct weir_container *map, struc
     uint32_t offset = 0;
     enum weir_status status = key_check (key, e);
     if (status == WEIR_OK
-        && (value->type > WEIR_VALUE_BYTES || weir_value_check (value) != WEIR_OK)) {
+        && ((value->type > WEIR_VALUE_BYTES && value->type != WEIR_VALUE_BLOB)
+            || weir_value_check (value) != WEIR_OK)) {
         status = weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
                                  "a value is null, true, false, a finite number, UTF-8 without "
-                                 "NUL, or bytes");
+                                 "NUL, bytes, or a blob");
     }
     if (status != WEIR_OK
         || (map->type->find (map, key, &item) && weir_value_equal (&item.value, value))) {

@@ -11,7 +11,17 @@
 #include "store/base/json.h"
 #include "store/dag/entry.h"
 
-#define WEIR_CODEC_DOC 0x01u /* first byte of a data payload */
+/* The first byte of a data payload. Those with blobs have another, though nothing else differs: a
+ * weir that knows no blobs carries them as inert (`needs_upgrade`) and looks no further, and who
+ * looks for blobs need not decode what has none. */
+#define WEIR_CODEC_DOC 0x01u
+#define WEIR_CODEC_BLOBS 0x03u /* 2 is settings' */
+
+static inline bool
+weir_codec_is_doc (uint8_t codec)
+{
+    return codec == WEIR_CODEC_DOC || codec == WEIR_CODEC_BLOBS;
+}
 
 struct weir_doc;
 
@@ -93,6 +103,17 @@ WEIR_MUST enum weir_status weir_doc_payload_info (struct weir_bytes payload,
  * "delete", "path", "value" | "type"}]}, and "omitted": how many ops were too much to show. The
  * caller owns *out. */
 WEIR_MUST enum weir_status weir_doc_payload_json (struct weir_bytes payload, json_t **out);
+
+/* Blobs: the id of a manifest (store/dag/blob.h) and how many bytes it stands for. The first calls
+ * fn for each that the payload sets, in order, and nothing where it is none or does not decode (it
+ * is inert then); the second for each that is visible in the document now. */
+typedef void (weir_blob_fn) (void *context, const struct weir_id *blob, uint64_t bytes);
+void weir_doc_payload_blobs (struct weir_bytes payload, weir_blob_fn *fn, void *context);
+void weir_doc_blobs (const struct weir_doc *self, weir_blob_fn *fn, void *context);
+/* The blob at a path. WEIR_NOT_FOUND, WEIR_INVALID_PATH, WEIR_CONFLICT: something else. */
+WEIR_MUST enum weir_status weir_doc_blob_at (const struct weir_doc *self, const char *path,
+                                             struct weir_id *blob, uint64_t *bytes,
+                                             struct weir_error *e);
 
 /* The value at `path` (RFC 6901, "" = the whole document as an object of its roots). Bytes show
  * as {"$bytes": base32}, and such an object set makes bytes again. The caller owns *out.

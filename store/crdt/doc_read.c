@@ -102,6 +102,24 @@ weir_doc_get (const struct weir_doc *self, const char *path, json_t **out, struc
     return status;
 }
 
+enum weir_status
+weir_doc_blob_at (const struct weir_doc *self, const char *path, struct weir_id *blob,
+                  uint64_t *bytes, struct weir_error *e)
+{
+    struct weir_path parts = { 0 };
+    struct weir_item item;
+    enum weir_status status = weir_path_parse (&parts, path, e);
+    if (status == WEIR_OK && !resolve (self, &parts, parts.count, &item)) {
+        status = weir_error_set (e, WEIR_NOT_FOUND, NULL, "there is nothing at %s", path);
+    }
+    if (status == WEIR_OK && !weir_value_get_blob (&item.value, blob, bytes)) {
+        status = weir_error_set (e, WEIR_CONFLICT, "weir doc get shows it", "there is no blob at %s",
+                                 path);
+    }
+    weir_path_fini (&parts);
+    return status;
+}
+
 static json_t *
 concurrent_json (const struct weir_container *c, struct weir_bytes key,
                  const struct weir_value *value)

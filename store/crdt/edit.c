@@ -309,6 +309,7 @@ weir_edit_put (struct weir_edit *self, uint32_t shadow, struct weir_edit_put *pu
     weir_buf_put_bytes (&self->values, put->kept);
     struct weir_op_writer w = { .out = &self->code, .text = &self->text, .cursor = s->cursor };
     weir_payload_put_op (&w, s->type, op);
+    self->has_blobs = self->has_blobs || weir_op_has_blobs (s->type, op);
     s->cursor = w.cursor;
     if (put->cell != WEIR_EDIT_NONE) {
         self->cells[put->cell].op = (uint32_t) self->n_ops;
@@ -527,6 +528,7 @@ edit_empty (struct weir_edit *self)
     self->n_rows = 0;
     self->n_ids = 0;
     self->atoms = 0;
+    self->has_blobs = false;
     self->keys.len = 0;
     self->values.len = 0;
     self->code.len = 0;
@@ -616,6 +618,7 @@ weir_edit_seal (struct weir_edit *self, struct weir_bytes message, struct weir_b
         return weir_error_set (e, WEIR_TOO_LARGE, "write it in several commits",
                                "the commit would pass %u bytes", WEIR_PAYLOAD_BYTES_MAX);
     }
+    weir_payload_name_codec (payload, start, self->has_blobs);
     *ops = (uint32_t) self->atoms;
     edit_empty (self);
     return WEIR_OK;

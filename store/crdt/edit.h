@@ -93,6 +93,7 @@ struct weir_edit {
     uint32_t *slots; /* of a table: cell + 1 */
     size_t slots_cap;
     uint64_t atoms;
+    bool has_blobs; /* an op sets one (or did, before it was rolled back) */
     struct weir_buf keys;
     struct weir_buf values;
     struct weir_buf code; /* the ops as they will stand in the payload */

@@ -148,6 +148,7 @@ insert_values (struct weir_edit *self, uint32_t shadow, uint32_t at, json_t *con
                size_t count, struct todo *todo, struct weir_error *e)
 {
     struct weir_buf encoded = { 0 };
+    struct weir_buf scalars = { 0 }; /* is it one? */
     enum weir_status status = WEIR_OK;
     for (size_t i = 0; i < count && status == WEIR_OK; i++) {
         struct weir_value value;
@@ -161,18 +162,19 @@ insert_values (struct weir_edit *self, uint32_t shadow, uint32_t at, json_t *con
         if (status == WEIR_OK) {
             weir_value_put (&encoded, &value);
         }
+        weir_buf_put_u8 (&scalars, is_scalar);
     }
     if (status == WEIR_OK && count > 0) {
         status =
             weir_edit_insert (self, shadow, at, weir_buf_bytes (&encoded), (uint32_t) count, e);
     }
     for (size_t i = 0; i < count && status == WEIR_OK; i++) {
-        if (json_is_array (values[i])
-            || (json_is_object (values[i]) && json_object_get (values[i], "$bytes") == NULL)) {
+        if (scalars.data[i] == 0) {
             todo_add (todo, weir_edit_element (self, shadow, at + (uint32_t) i), values[i], true);
         }
     }
     weir_buf_fini (&encoded);
+    weir_buf_fini (&scalars);
     return status;
 }
 

@@ -263,9 +263,11 @@ weir_edit_text_mark (struct weir_edit *self, const char *path, uint32_t from, ui
     if (status == WEIR_OK) {
         status = weir_value_from_json (&value, json, &self->scratch, &is_scalar, e);
     }
-    if (status == WEIR_OK && (!is_scalar || name.len == 0 || !weir_value_is_key (name))) {
+    if (status == WEIR_OK
+        && (!is_scalar || value.type == WEIR_VALUE_BLOB || name.len == 0
+            || !weir_value_is_key (name))) {
         status = weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL,
-                                 "a style is a key and a value that is no object or array");
+                                 "a style is a key and a value that is no object, array or blob");
     }
     uint32_t length = status == WEIR_OK ? weir_edit_length (self, shadow) : 0;
     if (status == WEIR_OK && (from >= to || to > length)) {

@@ -25,8 +25,8 @@ weir_register_pack (const struct weir_value *v, uint8_t number[8])
         memcpy (number, &v->number, 8);
         return weir_bytes (number, 8);
     }
-    bool has_bytes =
-        v->type == WEIR_VALUE_TEXT || v->type == WEIR_VALUE_BYTES || v->type == WEIR_VALUE_UNIQUE;
+    bool has_bytes = v->type == WEIR_VALUE_TEXT || v->type == WEIR_VALUE_BYTES
+                     || v->type == WEIR_VALUE_UNIQUE || v->type == WEIR_VALUE_BLOB;
     return has_bytes ? v->bytes : weir_bytes (NULL, 0);
 }
 

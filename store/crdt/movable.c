@@ -35,7 +35,7 @@ weir_movable_keep (struct weir_movable *m, struct weir_movable_element *e,
     if (value->type == WEIR_VALUE_INT || value->type == WEIR_VALUE_DOUBLE) {
         bytes = weir_bytes (&value->number, sizeof value->number);
     } else if (value->type == WEIR_VALUE_TEXT || value->type == WEIR_VALUE_BYTES
-               || value->type == WEIR_VALUE_UNIQUE) {
+               || value->type == WEIR_VALUE_UNIQUE || value->type == WEIR_VALUE_BLOB) {
         bytes = value->bytes;
     }
     if (kept->len > few) {

@@ -254,12 +254,34 @@ ops_decode (struct weir_payload *p, struct weir_op_reader *r)
             return WEIR_BAD_PAYLOAD;
         }
         p->n_ops++;
+        p->has_blobs = p->has_blobs || weir_op_has_blobs (row->type, op);
         p->atoms += op->atoms;
         if (p->atoms > WEIR_ENTRY_OPS_MAX) {
             return WEIR_BAD_PAYLOAD;
         }
     }
     return weir_reader_done (&r->text) ? WEIR_OK : WEIR_BAD_PAYLOAD;
+}
+
+bool
+weir_op_has_blobs (const struct weir_container_type *type, const struct weir_op *op)
+{
+    if (op->value.type == WEIR_VALUE_BLOB) {
+        return true;
+    }
+    bool has_values =
+        (type->number == WEIR_CONTAINER_LIST && op->code == WEIR_LIST_INSERT)
+        || (type->number == WEIR_CONTAINER_MOVABLE && op->code == WEIR_MOVABLE_INSERT);
+    if (!has_values || op->bytes.len == 0
+        || memchr (op->bytes.data, WEIR_VALUE_BLOB, op->bytes.len) == NULL) {
+        return false;
+    }
+    struct weir_reader r = weir_reader (op->bytes);
+    struct weir_value value = { .type = WEIR_VALUE_NULL };
+    while (weir_reader_left (&r) > 0 && value.type != WEIR_VALUE_BLOB
+           && weir_value_read (&r, &value) == WEIR_OK && !r.bad) {
+    }
+    return value.type == WEIR_VALUE_BLOB;
 }
 
 enum weir_status
@@ -269,11 +291,12 @@ weir_payload_decode (struct weir_payload *p, struct weir_bytes bytes)
     p->n_rows = 0;
     p->n_ops = 0;
     p->atoms = 0;
+    p->has_blobs = false;
     uint8_t codec = weir_read_u8 (&r.r);
     if (bytes.len == 0 || bytes.len > WEIR_PAYLOAD_BYTES_MAX) {
         return WEIR_BAD_PAYLOAD;
     }
-    if (codec != WEIR_CODEC_DOC) {
+    if (!weir_codec_is_doc (codec)) {
         return WEIR_NEEDS_UPGRADE;
     }
     p->message = weir_read_blob (&r.r, WEIR_MESSAGE_TEXT_BYTES_MAX);
@@ -287,7 +310,10 @@ weir_payload_decode (struct weir_payload *p, struct weir_bytes bytes)
         return status;
     }
     r.text = weir_reader (weir_read_blob (&r.r, WEIR_PAYLOAD_BYTES_MAX));
-    return r.r.bad ? WEIR_BAD_PAYLOAD : ops_decode (p, &r);
+    status = r.r.bad ? WEIR_BAD_PAYLOAD : ops_decode (p, &r);
+    /* Blobs under the codec that has none: inert to a weir that knows no blobs, so to all. */
+    return status == WEIR_OK && p->has_blobs && codec != WEIR_CODEC_BLOBS ? WEIR_BAD_PAYLOAD
+                                                                          : status;
 }
 
 /* ---- encoding ---- */
@@ -303,6 +329,12 @@ weir_payload_begin (struct weir_buf *out, struct weir_bytes message, const struc
         weir_buf_put (out, ids[i].b, WEIR_ID_BYTES);
     }
     weir_buf_put_varint (out, n_rows);
+}
+
+void
+weir_payload_name_codec (struct weir_buf *payload, size_t start, bool has_blobs)
+{
+    payload->data[start] = has_blobs ? WEIR_CODEC_BLOBS : WEIR_CODEC_DOC;
 }
 
 void

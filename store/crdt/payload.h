@@ -12,7 +12,8 @@
  *     id:   varint 1 + row in the table of ids (0 there is the entry itself), offset varint;
  *           0 alone: none
  *
- * A blob is a varint length and bytes. A parent stands before its children, an op that makes a
+ * The codec is WEIR_CODEC_BLOBS where an op sets a blob (a value of that type), else WEIR_CODEC_DOC.
+ * A "blob" here is a varint length and bytes. A parent stands before its children, an op that makes a
  * unique child before the child's. No two ids, and no two rows, are the same. All that is
  * inserted into texts stands in `text`, in the order of ops. Setting a key of a root map costs 11
  * bytes beyond the name, the key and the value. */
@@ -46,6 +47,7 @@ struct weir_payload {
     size_t n_ops;
     size_t ops_cap;
     uint64_t atoms;
+    bool has_blobs; /* values of type WEIR_VALUE_BLOB */
 };
 
 void weir_payload_fini (struct weir_payload *p);
@@ -63,6 +65,10 @@ void weir_payload_put_row (struct weir_buf *out, const struct weir_payload_row *
 /* w->cursor is the row's, as the op before left it. */
 void weir_payload_put_op (struct weir_op_writer *w, const struct weir_container_type *type,
                           const struct weir_op *op);
+/* Does the op set a blob, alone or among the values that it inserts? */
+bool weir_op_has_blobs (const struct weir_container_type *type, const struct weir_op *op);
+/* What is sealed begins at `start`: names its codec. */
+void weir_payload_name_codec (struct weir_buf *payload, size_t start, bool has_blobs);
 /* See weir_doc_payload_json. */
 json_t *weir_payload_json (struct weir_payload *p);
 

@@ -115,6 +115,7 @@ mark_decode (struct weir_op_reader *r, struct weir_op *op)
     }
     if (op->flags > WEIR_EXPAND_NONE || op->value.type == WEIR_VALUE_DELETED
         || op->value.type == WEIR_VALUE_CONTAINER || op->value.type == WEIR_VALUE_UNIQUE
+        || op->value.type == WEIR_VALUE_BLOB
         || !weir_value_is_key (op->key)) {
         return WEIR_BAD_PAYLOAD;
     }
@@ -393,7 +394,8 @@ weir_change_text_mark (struct weir_change *self, struct weir_container *text, ui
         return weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL, "that is no name of a style");
     }
     if (value->type == WEIR_VALUE_CONTAINER || value->type == WEIR_VALUE_UNIQUE
-        || value->type == WEIR_VALUE_DELETED || weir_value_check (value) != WEIR_OK) {
+        || value->type == WEIR_VALUE_BLOB || value->type == WEIR_VALUE_DELETED
+        || weir_value_check (value) != WEIR_OK) {
         return weir_error_set (e, WEIR_INVALID_ARGUMENT, NULL, "that is no value of a style");
     }
     if (!weir_text_mark_place (text, from, to, key, value, &op.at, &op.to)) {

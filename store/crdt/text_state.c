@@ -106,7 +106,8 @@ mark_load (struct text *t, struct weir_load *load, uint64_t *n_anchors)
         return status;
     }
     if (value.type == WEIR_VALUE_CONTAINER || value.type == WEIR_VALUE_UNIQUE
-        || value.type == WEIR_VALUE_DELETED || weir_id_is_zero (stamp.entry)) {
+        || value.type == WEIR_VALUE_BLOB || value.type == WEIR_VALUE_DELETED
+        || weir_id_is_zero (stamp.entry)) {
         return WEIR_BAD_PAYLOAD;
     }
     uint32_t number = weir_marks_add (t, key, head & 3u, &value, &stamp);

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#define BLOB_VALUE_BYTES (WEIR_ID_BYTES + 8u)
+
 static uint64_t
 double_bits (double d)
 {
@@ -31,6 +33,9 @@ weir_value_put (struct weir_buf *out, const struct weir_value *v)
     } else if (v->type == WEIR_VALUE_UNIQUE) {
         weir_buf_put_u8 (out, v->container);
         weir_buf_put_bytes (out, v->bytes);
+    } else if (v->type == WEIR_VALUE_BLOB) {
+        weir_assert (v->bytes.len == BLOB_VALUE_BYTES);
+        weir_buf_put_bytes (out, v->bytes);
     }
 }
 
@@ -38,7 +43,7 @@ enum weir_status
 weir_value_read (struct weir_reader *r, struct weir_value *v)
 {
     struct weir_value read = { .type = weir_read_u8 (r) };
-    if (read.type > WEIR_VALUE_UNIQUE) {
+    if (read.type > WEIR_VALUE_BLOB) {
         return WEIR_NEEDS_UPGRADE;
     }
     if (read.type == WEIR_VALUE_INT) {
@@ -50,6 +55,8 @@ weir_value_read (struct weir_reader *r, struct weir_value *v)
         read.bytes = weir_read_blob (r, WEIR_PAYLOAD_BYTES_MAX);
     } else if (read.type == WEIR_VALUE_CONTAINER || read.type == WEIR_VALUE_UNIQUE) {
         read.container = weir_read_u8 (r);
+    } else if (read.type == WEIR_VALUE_BLOB) {
+        read.bytes = weir_read_bytes (r, BLOB_VALUE_BYTES);
     }
     *v = read;
     return WEIR_OK;
@@ -82,7 +89,32 @@ weir_value_check (const struct weir_value *v)
         || (v->type == WEIR_VALUE_TEXT && !is_plain_text (v->bytes))) {
         return WEIR_BAD_PAYLOAD;
     }
+    if (v->type == WEIR_VALUE_BLOB
+        && (v->bytes.len != BLOB_VALUE_BYTES
+            || weir_load_u64 (v->bytes.data + WEIR_ID_BYTES) > WEIR_BLOB_BYTES_MAX)) {
+        return WEIR_BAD_PAYLOAD;
+    }
     return WEIR_OK;
+}
+
+struct weir_value
+weir_value_blob (const struct weir_id *id, uint64_t bytes, struct weir_buf *scratch)
+{
+    weir_buf_clear (scratch);
+    weir_buf_put_bytes (scratch, weir_id_bytes (id));
+    weir_buf_put_u64 (scratch, bytes);
+    return (struct weir_value){ .type = WEIR_VALUE_BLOB, .bytes = weir_buf_bytes (scratch) };
+}
+
+bool
+weir_value_get_blob (const struct weir_value *v, struct weir_id *id, uint64_t *bytes)
+{
+    if (v->type != WEIR_VALUE_BLOB || v->bytes.len != BLOB_VALUE_BYTES) {
+        return false;
+    }
+    memcpy (id->b, v->bytes.data, WEIR_ID_BYTES);
+    *bytes = weir_load_u64 (v->bytes.data + WEIR_ID_BYTES);
+    return true;
 }
 
 bool
@@ -103,7 +135,7 @@ weir_value_equal (const struct weir_value *a, const struct weir_value *b)
     if (a->type == WEIR_VALUE_DOUBLE) {
         return double_bits (a->number.d) == double_bits (b->number.d);
     }
-    if (a->type == WEIR_VALUE_TEXT || a->type == WEIR_VALUE_BYTES) {
+    if (a->type == WEIR_VALUE_TEXT || a->type == WEIR_VALUE_BYTES || a->type == WEIR_VALUE_BLOB) {
         return weir_bytes_equal (a->bytes, b->bytes);
     }
     if (a->type == WEIR_VALUE_UNIQUE) {
@@ -121,6 +153,16 @@ bytes_json (struct weir_bytes bytes)
     json_object_set_new (json, "$bytes", json_stringn ((const char *) text.data, text.len));
     weir_buf_fini (&text);
     return json;
+}
+
+static json_t *
+blob_json (const struct weir_value *v)
+{
+    struct weir_id id = weir_id_zero;
+    uint64_t bytes = 0;
+    bool is_blob = weir_value_get_blob (v, &id, &bytes);
+    weir_assert (is_blob);
+    return json_pack ("{s:s, s:I}", "$blob", weir_id_text (&id).s, "bytes", (json_int_t) bytes);
 }
 
 json_t *
@@ -141,6 +183,8 @@ weir_value_json (const struct weir_value *v)
         return v->bytes.len == 0
                    ? json_string ("")
                    : json_stringn_nocheck ((const char *) v->bytes.data, v->bytes.len);
+    case WEIR_VALUE_BLOB:
+        return blob_json (v);
     default:
         weir_assert (v->type == WEIR_VALUE_BYTES);
         return bytes_json (v->bytes);
@@ -168,6 +212,24 @@ bytes_from_json (struct weir_value *v, const json_t *json, struct weir_buf *scra
         return false;
     }
     *v = (struct weir_value){ .type = WEIR_VALUE_BYTES, .bytes = weir_buf_bytes (scratch) };
+    return true;
+}
+
+/* Is it {"$blob": id, "bytes": n}, written as we would? Then *v is that. */
+static bool
+blob_from_json (struct weir_value *v, const json_t *json, struct weir_buf *scratch)
+{
+    const json_t *text = json_object_get (json, "$blob");
+    const json_t *bytes = json_object_get (json, "bytes");
+    struct weir_id id;
+    if (json_object_size (json) != 2 || !json_is_string (text) || !json_is_integer (bytes)
+        || json_integer_value (bytes) < 0
+        || (uint64_t) json_integer_value (bytes) > WEIR_BLOB_BYTES_MAX
+        || weir_id_parse (&id, json_string_value (text)) != WEIR_OK
+        || strcmp (weir_id_text (&id).s, json_string_value (text)) != 0) {
+        return false;
+    }
+    *v = weir_value_blob (&id, (uint64_t) json_integer_value (bytes), scratch);
     return true;
 }
 
@@ -205,7 +267,7 @@ weir_value_from_json (struct weir_value *v, const json_t *json, struct weir_buf 
         return WEIR_OK;
     case JSON_OBJECT:
     default:
-        *is_scalar = bytes_from_json (v, json, scratch);
+        *is_scalar = bytes_from_json (v, json, scratch) || blob_from_json (v, json, scratch);
         return WEIR_OK;
     }
     *v = read;

@@ -17,8 +17,10 @@ enum weir_value_type {
     WEIR_VALUE_BYTES = 6,     /* varint length, bytes */
     WEIR_VALUE_CONTAINER = 7, /* u8: its type; which one follows from the place */
     WEIR_VALUE_DELETED = 8,   /* never in a payload: what a delete leaves in a register */
-    WEIR_VALUE_UNIQUE = 9     /* u8: its type; the op that says so makes a container of its own.
+    WEIR_VALUE_UNIQUE = 9,    /* u8: its type; the op that says so makes a container of its own.
                                  In memory and in states, 32 bytes more: its id (`bytes`) */
+    WEIR_VALUE_BLOB = 10      /* the id of its manifest (store/dag/blob.h), u64: how many bytes it
+                                 has; both are `bytes`. Only in payloads of WEIR_CODEC_BLOBS */
 };
 
 struct weir_value {
@@ -28,7 +30,7 @@ struct weir_value {
         int64_t i;
         double d;
     } number;
-    struct weir_bytes bytes; /* of text and bytes: borrowed */
+    struct weir_bytes bytes; /* of text, bytes and blobs: borrowed */
 };
 
 /* Appends type and body; of WEIR_VALUE_UNIQUE the id when `bytes` holds one (clear it for a
@@ -45,14 +47,19 @@ WEIR_MUST enum weir_status weir_value_read_kept (struct weir_reader *r, struct w
 WEIR_MUST enum weir_status weir_value_check (const struct weir_value *v);
 /* Same type, same bits. */
 bool weir_value_equal (const struct weir_value *a, const struct weir_value *b);
-/* JSON of anything but a container or DELETED. Bytes show as {"$bytes": base32}. */
+/* JSON of anything but a container or DELETED. Bytes show as {"$bytes": base32}, what is too large
+ * for that as {"$blob": id, "bytes": how many}. */
 json_t *weir_value_json (const struct weir_value *v);
-/* The value a JSON scalar, or {"$bytes": base32}, stands for; *is_scalar is false for any other
- * object and for arrays, and *v is then not written. Text is borrowed from `json`, decoded bytes
- * from `scratch`. WEIR_INVALID_JSON for text with NUL. */
+/* The value a JSON scalar, {"$bytes": base32} or {"$blob": id, "bytes": n} stands for; *is_scalar
+ * is false for any other object and for arrays, and *v is then not written. Text is borrowed from
+ * `json`, decoded bytes from `scratch`. WEIR_INVALID_JSON for text with NUL. */
 WEIR_MUST enum weir_status weir_value_from_json (struct weir_value *v, const json_t *json,
                                                  struct weir_buf *scratch, bool *is_scalar,
                                                  struct weir_error *e);
+/* A blob by its id and size, and back (false: it is no blob); its bytes lie in `scratch`. */
+struct weir_value weir_value_blob (const struct weir_id *id, uint64_t bytes,
+                                   struct weir_buf *scratch);
+bool weir_value_get_blob (const struct weir_value *v, struct weir_id *id, uint64_t *bytes);
 /* UTF-8 without NUL, at most WEIR_KEY_BYTES_MAX. */
 bool weir_value_is_key (struct weir_bytes key);
 

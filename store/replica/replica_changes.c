@@ -45,7 +45,7 @@ message_of (const struct weir_log *log, uint32_t number)
     struct weir_reader r = weir_reader (weir_log_payload (log, number));
     uint8_t codec = weir_read_u8 (&r);
     struct weir_bytes message = weir_read_blob (&r, WEIR_MESSAGE_TEXT_BYTES_MAX);
-    bool good = !r.bad && codec == WEIR_CODEC_DOC && weir_bytes_is_utf8 (message);
+    bool good = !r.bad && weir_codec_is_doc (codec) && weir_bytes_is_utf8 (message);
     return good ? message : weir_bytes (NULL, 0);
 }
 
