@@ -203,6 +203,43 @@ WEIR_MUST enum weir_status weir_repo_compare (struct weir_repo *self, const stru
                                               struct weir_vector *unknown);
 size_t weir_repo_samples (struct weir_repo *self, const struct weir_id *db,
                           const struct weir_row *row, struct weir_sample *samples, size_t max);
+/* Everything that is not in the past of these entries, in order of arrival. WEIR_NOT_FOUND: one is
+ * not here; WEIR_LIMIT: it takes more than `runs_max` runs to say. */
+WEIR_MUST enum weir_status weir_repo_beyond (struct weir_repo *self, const struct weir_id *db,
+                                             const struct weir_id *heads, size_t n_heads,
+                                             size_t runs_max, struct weir_ranges *beyond);
+/* The entry vector as it was when the database's last row in the log was the one at `position`.
+ * WEIR_LIMIT: more than `runs_max` runs came since. */
+WEIR_MUST enum weir_status weir_repo_vector_at (struct weir_repo *self, const struct weir_id *db,
+                                                uint64_t position, size_t runs_max,
+                                                struct weir_vector *v);
+/* One step of the newer ladder (page 3): what to say to a node, from what it said. A digest that
+ * both had, and the position in the log when it was ours: a hint, checked before it is used. */
+struct weir_repo_hint {
+    struct weir_id digest;
+    uint64_t position;
+};
+struct weir_repo_ladder {
+    struct weir_id db;
+    struct weir_id key;     /* of the session, for hashes */
+    struct weir_bytes told; /* empty: begin */
+    const struct weir_repo_hint *hints;
+    size_t n_hints; /* the newest first */
+};
+/* Zero-initialised is empty. */
+struct weir_repo_rung {
+    struct weir_buf say;      /* empty: nothing */
+    bool answer;              /* what is said needs an answer */
+    bool settled;             /* by what was told: all that they lack is in `lacks` */
+    bool more;                /* they hold something that is not here */
+    struct weir_ranges lacks; /* at most WEIR_LACKS_MAX */
+    size_t chains;            /* that are known to differ */
+};
+void weir_repo_rung_fini (struct weir_repo_rung *r);
+/* WEIR_BAD_MESSAGE: what was told makes no sense. */
+WEIR_MUST enum weir_status weir_repo_ladder (struct weir_repo *self,
+                                             const struct weir_repo_ladder *ask,
+                                             struct weir_repo_rung *rung);
 /* How many entries there are in these ranges. Runs of a range for sending: appends whole runs,
  * joined where that saves signatures, from `from_seq` on until `bytes_max` is reached (at least
  * one), and gives the seq to go on from (range.to_seq when done). Order of several ranges is

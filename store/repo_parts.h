@@ -5,6 +5,7 @@
  * each database, and the few steps that several of them take. See repo.h for the outside. */
 
 #include "store/base/map.h"
+#include "store/dag/reconcile.h"
 #include "store/repo.h"
 #include "store/repo_keys.h"
 
@@ -72,8 +73,8 @@ struct weir_repo_behind {
 struct weir_repo_pending;
 struct weir_repo_clients;
 struct weir_repo_counters;
-
 struct weir_repo_blobs;
+
 struct weir_repo_db {
     struct weir_id id;
     uint32_t number;
@@ -138,8 +139,8 @@ struct weir_repo_db {
     enum weir_status why;       /* the last entry that was put off, by whatever replay */
 
     struct weir_repo_counters *counters; /* NULL until asked for */
-};
     struct weir_repo_blobs *blobs;       /* NULL: no entry ever named one */
+};
 
 /* Our tip of one database as of a batch; goes to the tips file once the batch is synced. */
 struct weir_repo_told {
@@ -202,11 +203,11 @@ struct weir_repo {
     uint64_t members_epoch;
     uint64_t uses;
     size_t docs_bytes;
-
     uint64_t blob_keep_ms;
     uint64_t blob_upload_keep_ms;
     uint64_t blob_changes;
     bool blobs_noticed; /* a document is to be looked at */
+
     struct weir_arena *arena;      /* of `imported` */
     struct weir_run imported;      /* what the last import decoded: its new part */
     struct weir_buf imported_cut;  /* its bytes, when a part was held */
@@ -423,6 +424,18 @@ void weir_repo_counters_destroy (struct weir_repo_counters **self_p);
 WEIR_MUST enum weir_status weir_repo_id_at (struct weir_repo *self, struct weir_repo_db *db,
                                             uint32_t branch, uint64_t seq, struct weir_id *id);
 
+/* As weir_repo_compare, of some of our rows only. */
+WEIR_MUST enum weir_status weir_repo_compare_rows (struct weir_repo *self, struct weir_repo_db *db,
+                                                   const struct weir_vector *ours,
+                                                   const struct weir_told_row *told, size_t n_told,
+                                                   struct weir_ranges *lacks, bool *more,
+                                                   struct weir_vector *unknown);
+/* A step of weir_reconcile_step; `told` empty: the first message. */
+WEIR_MUST enum weir_status weir_repo_reconcile (struct weir_repo *self, struct weir_repo_db *db,
+                                                const struct weir_id *key, struct weir_bytes told,
+                                                struct weir_buf *say,
+                                                struct weir_reconciled *result);
+
 /* ---- repo_docs.c ---- */
 
 /* Applies the last entry of the open run, when the document is loaded; its parents are filled in
@@ -469,6 +482,16 @@ void weir_repo_mark_inert (struct weir_repo *self, struct weir_repo_db *db, uint
 /* Brings write_status and needs_upgrade up to the heads' view. */
 void weir_repo_rights_refresh (struct weir_repo *self, struct weir_repo_db *db);
 
+/* ---- repo_blob*.c ---- */
+
+WEIR_MUST enum weir_status weir_repo_blobs_load (struct weir_repo *self, struct weir_repo_db *db);
+void weir_repo_blobs_destroy (struct weir_repo_blobs **self_p);
+/* A data entry with this payload is stored. */
+void weir_repo_blobs_notice (struct weir_repo *self, struct weir_repo_db *db,
+                             struct weir_bytes payload);
+/* A slice of collecting; true when it did something. */
+bool weir_repo_blobs_work (struct weir_repo *self);
+
 /* ---- repo_log.c ---- */
 
 void weir_repo_log_put (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
@@ -481,16 +504,6 @@ struct weir_repo_log_place {
 };
 WEIR_MUST enum weir_status weir_repo_log_read (struct weir_repo *self, uint64_t position,
                                                struct weir_repo_log_place *place);
-
-/* ---- repo_blob*.c ---- */
-
-WEIR_MUST enum weir_status weir_repo_blobs_load (struct weir_repo *self, struct weir_repo_db *db);
-void weir_repo_blobs_destroy (struct weir_repo_blobs **self_p);
-/* A data entry with this payload is stored. */
-void weir_repo_blobs_notice (struct weir_repo *self, struct weir_repo_db *db,
-                             struct weir_bytes payload);
-/* A slice of collecting; true when it did something. */
-bool weir_repo_blobs_work (struct weir_repo *self);
 
 /* ---- repo_state.c ---- */
 

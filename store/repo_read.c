@@ -91,19 +91,45 @@ compare_id_at (void *context, const struct weir_row *tip, uint64_t seq, struct w
 }
 
 enum weir_status
+weir_repo_compare_rows (struct weir_repo *self, struct weir_repo_db *db,
+                        const struct weir_vector *ours, const struct weir_told_row *told,
+                        size_t n_told, struct weir_ranges *lacks, bool *more,
+                        struct weir_vector *unknown)
+{
+    struct compare c = { .self = self, .db = db, .failed = WEIR_OK };
+    weir_repo_settle (self);
+    struct weir_compare_store store = { &c, compare_find, compare_id_at };
+    weir_vector_compare (ours, told, n_told, &store, lacks, more, unknown);
+    return c.failed;
+}
+
+enum weir_status
 weir_repo_compare (struct weir_repo *self, const struct weir_id *id,
                    const struct weir_told_row *told, size_t n_told, struct weir_ranges *lacks,
                    bool *more, struct weir_vector *unknown)
 {
-    struct compare c = { .self = self, .failed = WEIR_OK };
-    enum weir_status status = weir_repo_db_get (self, id, &c.db);
-    if (status != WEIR_OK) {
-        return status;
+    struct weir_repo_db *db = NULL;
+    enum weir_status status = weir_repo_db_get (self, id, &db);
+    if (status == WEIR_OK) {
+        status = weir_repo_compare_rows (self, db, &db->vector, told, n_told, lacks, more, unknown);
     }
+    return status;
+}
+
+enum weir_status
+weir_repo_reconcile (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id *key,
+                     struct weir_bytes told, struct weir_buf *say, struct weir_reconciled *result)
+{
+    struct compare c = { .self = self, .db = db, .failed = WEIR_OK };
     weir_repo_settle (self);
     struct weir_compare_store store = { &c, compare_find, compare_id_at };
-    weir_vector_compare (&c.db->vector, told, n_told, &store, lacks, more, unknown);
-    return c.failed;
+    struct weir_reconcile r = { &db->vector, &store, *key, WEIR_LADDER_BYTES_MAX };
+    if (told.len == 0) {
+        weir_reconcile_begin (&r, say);
+        return WEIR_OK;
+    }
+    enum weir_status status = weir_reconcile_step (&r, told, say, result);
+    return c.failed != WEIR_OK ? c.failed : status;
 }
 
 size_t

@@ -101,6 +101,16 @@
 #define WEIR_DIGESTS_PER_MESSAGE 1024u
 #define WEIR_RANGES_PER_MESSAGE 1024u
 #define WEIR_LADDER_MESSAGES_MAX 4u /* rounds of vectors; the design allows 8, branches need 4 */
+#define WEIR_LADDER_ROUNDS_MAX 8u   /* of the newer ladder: messages of one comparison */
+#define WEIR_LADDER_BYTES_MAX (192u << 10)
+#define WEIR_HEADS_MAX 64u
+#define WEIR_HINT_ROWS_MAX 256u
+#define WEIR_HINTS_MAX 4u         /* digests both had, remembered of a pair */
+#define WEIR_WALK_RUNS_MAX 1024u  /* of what lies behind heads, or behind a hint */
+#define WEIR_LACKS_MAX 12000u     /* ranges from one comparison: more are found by the next */
+#define WEIR_COMPARES_MAX 32u     /* comparisons at once; others wait, by priority */
+#define WEIR_SUMMARY_PAIRS_MIN 16u /* more databases shared: a summary of their digests */
+#define WEIR_SUMMARY_BITS_MAX 10u
 #define WEIR_BURST_DELAY_MS 5u
 #define WEIR_BURST_BYTES (64u << 10)
 #define WEIR_FRAME_BYTES_MIN (4u << 10)
@@ -110,6 +120,13 @@
 /* A whole run must fit, whatever its size, or the transfer would wait for ever. */
 #define WEIR_CREDIT_BYTES_MIN (WEIR_RUN_HARD_BYTES_MAX + WEIR_FRAME_BYTES_MAX)
 #define WEIR_TRANSFER_STALL_MS 10000u
+#define WEIR_RATE_BYTES_MIN 1024u /* a second; slower is no link */
+/* Verification and import work: a byte is one unit, a run so many more (its signature). */
+#define WEIR_IMPORT_RUN_UNITS 4096u
+#define WEIR_IMPORT_TURN_UNITS (512u << 10)
+#define WEIR_VERIFY_KB_PER_PEER (256u << 10) /* KiB a second */
+#define WEIR_PEER_BUFFER_BYTES (4u << 20)      /* not imported yet: no receipts beyond it */
+#define WEIR_PEER_BUFFER_BYTES_MAX (32u << 20) /* nor anything beyond this: the transfer is lost */
 #define WEIR_TRANSFERS_MAX 65536u
 #define WEIR_SYNC_BACKOFF_MS_MIN 500u
 #define WEIR_SYNC_BACKOFF_MS_MAX 30000u
@@ -121,6 +138,23 @@
 #define WEIR_VECTOR_PAGE_BYTES (192u << 10)
 #define WEIR_VECTOR_SAMPLES_TOTAL_MAX 65536u
 #define WEIR_SYNC_QUEUE_RANGES_MAX 4096u /* novel ranges that wait for one peer */
+
+/* The tree (page 3): chains remembered of a database and marks in one message; announcements are
+ * gathered for so long; what was announced and is not here is asked for, answered within the
+ * patience, or else the peer gets a strike: at the third its announcements are ignored. */
+#define WEIR_TREE_CHAINS_MAX 1024u
+#define WEIR_TREE_OWED_MAX 256u
+#define WEIR_MARKS_PER_MESSAGE 64u
+#define WEIR_WANTS_PER_MESSAGE 64u
+#define WEIR_WANT_ENTRIES_MAX 16384u
+#define WEIR_WANTS_IN_A_ROW_MAX 16u
+#define WEIR_ANNOUNCE_DELAY_MS 10u
+#define WEIR_TELL_DIGEST_MS 100u
+#define WEIR_GRAFT_MS 200u
+#define WEIR_GRAFT_PATIENCE_MS 3000u
+#define WEIR_PRUNE_AGAIN_MS 500u
+#define WEIR_STRIKES_MAX 3u
+#define WEIR_STRIKE_MS 60000u
 
 /* Queue and retry: the original design's names (page 3). */
 #define WEIR_MAX_QUEUE_SIZE 1000u

@@ -107,6 +107,18 @@ weir_vector_advance (struct weir_vector *v, const struct weir_id *from, const st
     weir_vector_put (v, &copy);
 }
 
+bool
+weir_vector_drop (struct weir_vector *v, const struct weir_chain *chain, const struct weir_id *tip)
+{
+    size_t at = row_place (v, chain, tip);
+    if (at == v->count || row_compare (&v->rows[at], chain, tip) != 0) {
+        return false;
+    }
+    v->count--;
+    memmove (&v->rows[at], &v->rows[at + 1], (v->count - at) * sizeof v->rows[0]);
+    return true;
+}
+
 const struct weir_row *
 weir_vector_find (const struct weir_vector *v, const struct weir_chain *chain,
                   const struct weir_id *tip)

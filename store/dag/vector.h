@@ -28,6 +28,9 @@ void weir_vector_put (struct weir_vector *v, const struct weir_row *row);
 /* The tip `from` of the chain became `row` (a chain grew); a new row when `from` is not there. */
 void weir_vector_advance (struct weir_vector *v, const struct weir_id *from,
                           const struct weir_row *row);
+/* Takes the row with that tip out; false: there is none. */
+bool weir_vector_drop (struct weir_vector *v, const struct weir_chain *chain,
+                       const struct weir_id *tip);
 /* The row with that tip, or NULL. */
 const struct weir_row *weir_vector_find (const struct weir_vector *v,
                                          const struct weir_chain *chain, const struct weir_id *tip);
