@@ -114,7 +114,7 @@ WEIR_MUST enum weir_status weir_repo_document_at (struct weir_repo *self, const 
 
 enum weir_import_outcome {
     WEIR_IMPORT_NEW,     /* stored; `range` is what was new of it */
-    WEIR_IMPORT_HELD,    /* nothing new: changes and reports nothing */
+    WEIR_IMPORT_HELD,    /* nothing new: changes nothing; `range` is all of it */
     WEIR_IMPORT_PENDING, /* waits for `missing`; zero, WEIR_TOO_OFTEN: for its author's budget */
     WEIR_IMPORT_REFUSED, /* `status` says why; nothing stored */
 };
@@ -122,6 +122,7 @@ struct weir_import_result {
     enum weir_import_outcome outcome;
     enum weir_status status;
     struct weir_range range;
+    uint32_t held;          /* how many of its entries were held already */
     struct weir_id missing; /* the first thing it waits for */
     bool fork;              /* the author's chain has now one tip more */
     uint32_t unlocked;      /* pending runs that this one made whole; they are stored too */

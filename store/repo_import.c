@@ -141,6 +141,17 @@ refuse (struct weir_repo *self, struct weir_repo_db *db, enum weir_status why,
     return WEIR_OK;
 }
 
+static struct weir_range
+range_of (const struct weir_run *run)
+{
+    return (struct weir_range){
+        .chain = run->chain,
+        .from_seq = run->seq,
+        .to_seq = run->seq + run->count,
+        .tip = *weir_run_tip (run),
+    };
+}
+
 static void
 store (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *run,
        const struct weir_repo_place *place, const struct weir_id *source,
@@ -161,12 +172,7 @@ store (struct weir_repo *self, struct weir_repo_db *db, const struct weir_run *r
     result->outcome = WEIR_IMPORT_NEW;
     result->status = WEIR_OK;
     result->fork = known && place->branch == WEIR_REPO_NONE;
-    result->range = (struct weir_range){
-        .chain = run->chain,
-        .from_seq = run->seq,
-        .to_seq = run->seq + run->count,
-        .tip = *weir_run_tip (run),
-    };
+    result->range = range_of (run);
 }
 
 static void
@@ -255,8 +261,10 @@ weir_repo_import_one (struct weir_repo *self, struct weir_repo_db *db, struct we
     if (status != WEIR_OK) {
         return status;
     }
+    result->held = index;
     if (index == run->count) {
         result->outcome = WEIR_IMPORT_HELD;
+        result->range = range_of (run);
         return WEIR_OK;
     }
     keep_new (self, run, index);

@@ -2,6 +2,7 @@
  * they wait for. What came from a file is kept across restarts. Never acknowledged, never among
  * the heads. Beside them the notes of what membership refused. */
 
+#include "store/repo_gap.h"
 #include "store/repo_parts.h"
 
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #define PENDING_MS_MAX (7u * 86400u * 1000u)
 #define EXPIRE_PER_SLICE 64u
 #define CHASE_MAX 64u
+#define MISSING_LOOKED_AT 1024u
 #define KEY_BYTES (4u + WEIR_ID_BYTES)
 
 struct item {
@@ -18,6 +20,8 @@ struct item {
     uint64_t seq;           /* of its first entry */
     struct weir_id missing; /* or, when `late`, its author, whose budget it waits for */
     bool late;
+    struct weir_chain chain;
+    bool continues; /* what it waits for is the entry before it, in its own chain */
     struct weir_id source;
     uint64_t since_ms;
     struct weir_buf bytes;
@@ -213,6 +217,45 @@ weir_repo_pending_next (struct weir_repo *repo, const struct weir_repo_db *db, c
     return item != NULL;
 }
 
+static bool
+is_listed (const struct weir_repo_missing *list, size_t n, const struct weir_id *id)
+{
+    size_t i = 0;
+    while (i < n && !weir_id_equal (&list[i].id, id)) {
+        i++;
+    }
+    return i < n;
+}
+
+size_t
+weir_repo_missing (struct weir_repo *repo, const struct weir_id *id, const struct weir_id *source,
+                   struct weir_repo_missing *out, size_t max)
+{
+    struct weir_repo_db *db = NULL;
+    size_t n = 0;
+    if (weir_repo_db_get (repo, id, &db) != WEIR_OK) {
+        return 0;
+    }
+    const struct item *item = repo->pending->newest;
+    for (size_t i = 0; item != NULL && i < MISSING_LOOKED_AT && n < max; item = item->older, i++) {
+        if (item->db != db->number || !weir_id_equal (&item->source, source)
+            || item->late || is_listed (out, n, &item->missing)
+            || lookup (repo->pending->by_tip, db->number, &item->missing) != NULL) {
+            continue;
+        }
+        out[n] = (struct weir_repo_missing){ .id = item->missing };
+        uint32_t branch = weir_repo_chain (db, &item->chain);
+        if (item->continues && branch == WEIR_REPO_NONE) {
+            out[n].has_from = true; /* nothing of it is here */
+        } else if (item->continues && db->branches[branch].next == WEIR_REPO_NONE) {
+            out[n].has_from = true;
+            out[n].from_seq = db->branches[branch].count;
+        }
+        n++;
+    }
+    return n;
+}
+
 static void
 put_row (struct weir_repo *repo, const struct item *item)
 {
@@ -240,6 +283,8 @@ add (struct weir_repo *repo, struct weir_repo_db *db, const struct weir_run *run
     item->seq = run->seq;
     item->missing = *missing;
     item->late = late;
+    item->chain = run->chain;
+    item->continues = !late && run->seq > 0 && weir_id_equal (missing, &run->prev);
     item->source = *source;
     item->since_ms = repo->now_ms;
     weir_buf_put_bytes (&item->bytes, run->bytes);

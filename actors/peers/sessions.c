@@ -572,7 +572,7 @@ dispatch (struct peers *p, struct link *l, uint16_t kind, const ProtobufCMessage
         on_ping (p, l, (const Weir__PingPong *) meta);
     } else if (l->in_sync && kind == WEIR_KIND_W_PRESENCE) {
         presence_take (p, l, (const Weir__Presence *) meta);
-    } else if (l->in_sync && kind >= WEIR_KIND_W_DIGESTS && kind <= WEIR_KIND_W_NOT_SHARED) {
+    } else if (l->in_sync && kind >= WEIR_KIND_W_DIGESTS) {
         sync_take (p, l, kind, meta);
     } else {
         link_ignored (p, l); /* said where it means nothing: before the session, or by a guest */

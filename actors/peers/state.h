@@ -327,13 +327,29 @@ void presence_session_down (struct peers *p, struct link *l);
 void presence_take (struct peers *p, struct link *l, const Weir__Presence *m);
 void presence_rearm (struct peers *p);
 
-/* ---- wire.c: pure ---- */
+/* ---- tree.c ---- */
+void tree_find (struct peers *p, const struct weir_sync_action *a);
+void tree_strike (struct peers *p, const struct weir_sync_action *a);
+/* What came again, and what it waits for; false when it does not decode. */
+bool tree_arrived (const Weir__TransferArrived *m, struct weir_arena *arena,
+                   struct weir_ranges *held, struct weir_sync_event *e);
+
+/* ---- wire.c, wire_tree.c: pure ---- */
 /* The arena's message of a synchronizer's word, and its kind. */
 uint16_t wire_from_sync (const struct weir_sync_message *m, struct weir_arena *arena,
                          ProtobufCMessage **out);
 /* And back; rows and digests live in the arena. WEIR_BAD_MESSAGE, WEIR_UNKNOWN_KIND. */
 WEIR_MUST enum weir_status wire_to_sync (uint16_t kind, const ProtobufCMessage *meta,
                                          struct weir_arena *arena, struct weir_sync_message *out);
+/* Those of the tree; false: another. */
+bool wire_from_tree (const struct weir_sync_message *m, struct weir_arena *arena, uint16_t *kind,
+                     ProtobufCMessage **out);
+WEIR_MUST enum weir_status wire_to_tree (uint16_t kind, const ProtobufCMessage *meta,
+                                         struct weir_arena *arena, struct weir_sync_message *out);
+Weir__Wanted **wire_wants_make (const struct weir_sync_want *wants, size_t n,
+                                struct weir_arena *arena);
+WEIR_MUST enum weir_status wire_wants_read (Weir__Wanted **items, size_t n,
+                                            struct weir_arena *arena, struct weir_sync_want **out);
 WEIR_MUST enum weir_status wire_rows_read (Weir__Row **rows, size_t n, struct weir_arena *arena,
                                            struct weir_told_row **out);
 /* NULL when the arena is full. */

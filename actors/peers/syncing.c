@@ -423,6 +423,12 @@ act (struct peers *p, struct weir_sync_action *a)
     case WEIR_SYNC_IN_STEP:
         in_step (p, a);
         break;
+    case WEIR_SYNC_FIND:
+        tree_find (p, a);
+        break;
+    case WEIR_SYNC_STRIKE:
+        tree_strike (p, a);
+        break;
     case WEIR_SYNC_DIFFERS:
         weir_actor_event (p->actor, "sync_differs", &a->device, &a->db, a->status, "code=%s",
                           weir_status_code (a->status));
@@ -589,6 +595,8 @@ sync_arrived (struct peers *p, const Weir__TransferArrived *m)
                                  .entries = m->entries,
                                  .gap = m->gap,
                                  .status = weir_status_from_number (m->status) };
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
+    struct weir_ranges held = { 0 };
     struct relation *r = receiver (p, m->session, m->transfer);
     if (weir_field_get_id (&e.their_digest, m->has_their_digest, m->their_digest) != WEIR_OK) {
         e.their_digest = weir_id_zero;
@@ -602,8 +610,12 @@ sync_arrived (struct peers *p, const Weir__TransferArrived *m)
         r->device->dirty = r->device->dirty || m->entries > 0;
         rows_flush_later (p);
     }
-    sync_step (p, &e);
+    if (tree_arrived (m, arena, &held, &e)) {
+        sync_step (p, &e);
+    }
     p->look_at_waits = true;
+    weir_ranges_fini (&held);
+    weir_arena_destroy (&arena);
 }
 
 void

@@ -243,6 +243,10 @@ wire_from_sync (const struct weir_sync_message *m, struct weir_arena *arena, Pro
         [WEIR_SYNC_OFFER] = WEIR_KIND_W_OFFER,     [WEIR_SYNC_ACCEPT] = WEIR_KIND_W_ACCEPT,
         [WEIR_SYNC_CLOSE] = WEIR_KIND_W_CLOSE,     [WEIR_SYNC_NOT_SHARED] = WEIR_KIND_W_NOT_SHARED,
     };
+    uint16_t kind = 0;
+    if (wire_from_tree (m, arena, &kind, out)) {
+        return kind;
+    }
     if (m->type == WEIR_SYNC_DIGESTS) {
         *out = make_digests (m, arena);
     } else if (m->type == WEIR_SYNC_VECTOR) {
@@ -332,5 +336,5 @@ wire_to_sync (uint16_t kind, const ProtobufCMessage *meta, struct weir_arena *ar
         out->status = weir_status_from_number (m->status);
         return WEIR_OK;
     }
-    return WEIR_UNKNOWN_KIND;
+    return wire_to_tree (kind, meta, arena, out);
 }

@@ -122,6 +122,10 @@ void store_order (struct store *s, const struct weir_id *db, const struct weir_r
 uint64_t store_put_ranges (struct weir_arena *arena, const struct weir_ranges *ranges,
                            Weir__Range ***out, size_t *n_out);
 
+/* What runs of a sender wait for. */
+void store_put_missing (struct store *s, struct weir_arena *arena, const struct weir_id *db,
+                        const struct weir_id *source, Weir__TransferArrived *m);
+
 /* ---- told by store.c when a batch became durable ---- */
 void store_tell_novel (struct store *s);
 void store_watch_synced (struct store *s);
@@ -175,6 +179,7 @@ STORE_HANDLER (sign_proof);
 STORE_HANDLER (card_sign);
 STORE_HANDLER (db_rights);
 STORE_HANDLER (compare);
+STORE_HANDLER (entries_find);
 STORE_HANDLER (transfer_open);
 STORE_HANDLER (transfer_set);
 STORE_HANDLER (transfer_start);

@@ -54,6 +54,7 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_CARD_SIGN, store_card_sign },
     { WEIR_KIND_DB_RIGHTS, store_db_rights },
     { WEIR_KIND_COMPARE, store_compare },
+    { WEIR_KIND_ENTRIES_FIND, store_entries_find },
     { WEIR_KIND_TRANSFER_OPEN, store_transfer_open },
     { WEIR_KIND_TRANSFER_SET, store_transfer_set },
     { WEIR_KIND_TRANSFER_START, store_transfer_start },

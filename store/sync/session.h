@@ -10,7 +10,8 @@
 #include "store/dag/vector.h"
 
 #define WEIR_PROTOCOL_MIN 1u
-#define WEIR_PROTOCOL_MAX 2u /* 2: what is new is said to nobody who speaks 1 */
+#define WEIR_PROTOCOL_MAX 2u
+#define WEIR_PROTOCOL_TREE 2u /* from it on: the tree, and what came with it */
 
 enum weir_session_role { WEIR_INITIATOR = 1, WEIR_RESPONDER = 2 };
 

@@ -2,7 +2,6 @@
  * with whom is kept in sync_table.c; what a difference leads to is decided in sync_ladder.c,
  * what moves in sync_live.c. Called by the peers actor and the simulator, one thread. */
 
-#include "store/sync/session.h"
 #include "store/sync/sync_state.h"
 
 #include <stdlib.h>
@@ -32,6 +31,12 @@ free_session (void *value)
     free (session);
 }
 
+static void
+free_db (void *value)
+{
+    weir_sync_tree_free_db (value);
+}
+
 void
 weir_sync_destroy (struct weir_sync **self_p)
 {
@@ -41,7 +46,7 @@ weir_sync_destroy (struct weir_sync **self_p)
     }
     weir_map_destroy (&self->sessions, free_session);
     weir_map_destroy (&self->peers, free);
-    weir_map_destroy (&self->dbs, free);
+    weir_map_destroy (&self->dbs, free_db);
     weir_map_destroy (&self->by_pair, NULL);
     weir_map_destroy (&self->tickets, NULL);
     weir_map_destroy (&self->transfers, NULL);
@@ -122,6 +127,8 @@ on_session_up (struct weir_sync *self, const struct weir_sync_event *e, uint64_t
             weir_sync_end_stage (self, pair);
             weir_sync_drop_out (self, pair, true, WEIR_CANCELLED);
         }
+        weir_sync_tree_free_edge (pair);
+        pair->live = false;
         pair->session = session;
         weir_sync_settle (self, pair, now_ms);
     }
@@ -154,6 +161,7 @@ leave_session (struct weir_sync *self, struct weir_sync_pair *pair,
     if (pair->session == session) {
         bool equal = weir_sync_known (pair) && weir_sync_equal (pair);
         pair->session = pair->peer->sessions;
+        weir_sync_tree_cut (self, pair, session, now_ms);
         if (!pair->session) {
             start_over (pair);
             if (!equal) {
@@ -235,6 +243,14 @@ on_message (struct weir_sync *self, const struct weir_sync_event *e, uint64_t no
     case WEIR_SYNC_NOT_SHARED:
         on_not_shared (self, session, m, now_ms);
         return;
+    case WEIR_SYNC_ANNOUNCE:
+    case WEIR_SYNC_PRUNE:
+    case WEIR_SYNC_GRAFT:
+        weir_sync_tree_message (self, session, m, now_ms);
+        return;
+    case WEIR_SYNC_WANT:
+        weir_sync_on_want (self, session, m);
+        return;
     }
     self->counters.messages_bad++; /* a type from the future */
 }
@@ -266,6 +282,7 @@ pair_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
             weir_sync_flush (self, pair, now_ms);
         }
     }
+    weir_sync_tree_due (self, pair, now_ms);
     if (pair->recheck_ms <= now_ms) {
         weir_sync_recheck (self, pair, now_ms);
     }
@@ -320,7 +337,7 @@ weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event, uin
         weir_sync_on_share (self, event, now_ms);
         break;
     case WEIR_SYNC_UNSHARE:
-        weir_sync_on_unshare (self, event);
+        weir_sync_on_unshare (self, event, now_ms);
         break;
     case WEIR_SYNC_NOVEL:
         weir_sync_on_novel (self, event, now_ms);
@@ -336,6 +353,9 @@ weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event, uin
     case WEIR_SYNC_ARRIVED:
     case WEIR_SYNC_TRANSFER_LOST:
         weir_sync_on_transfer_event (self, event, now_ms);
+        break;
+    case WEIR_SYNC_FOUND:
+        weir_sync_on_found (self, event, now_ms);
         break;
     case WEIR_SYNC_STORE_UP:
         weir_sync_on_store_up (self, now_ms);
@@ -366,7 +386,19 @@ fill_state (const struct weir_sync_pair *pair, struct weir_sync_state *state)
         .entries_acked = pair->entries_acked,
         .since_ms = pair->phase_ms,
         .last_error = pair->last_error,
+        .entries_again = pair->figures.again,
+        .announced = pair->figures.announced,
+        .announcements_heard = pair->figures.heard,
+        .grafts = pair->figures.grafts,
+        .prunes = pair->figures.prunes,
+        .strikes = pair->figures.strikes,
+        .pruned = pair->edge && pair->edge->lazy_in,
+        .pruned_by = weir_sync_is_lazy (pair),
+        .stands = pair->standing,
+        .acks = pair->figures.acks,
+        .ack_us = pair->figures.ack_us,
     };
+    memcpy (state->acks_in, pair->figures.acks_in, sizeof state->acks_in);
 }
 
 bool

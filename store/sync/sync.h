@@ -58,8 +58,10 @@ enum weir_sync_event_type {
     WEIR_SYNC_ACKED,         /* session, transfer, entries, their_digest (after its import; zero:
                                * not told), idle: all sent is acked (or nothing was to send) */
     WEIR_SYNC_ARRIVED,       /* session, transfer, entries, their_digest (told at the end of a
-                               * burst, else zero), digest (ours), gap (runs wait for what is
-                               * missing), status (not OK: the store gave it up) */
+                               * burst, else zero), digest (ours), again (entries that
+                               * were held already) and ranges (some of those), gap (runs wait for
+                               * what is missing) and wants, status (not OK: it was given up) */
+    WEIR_SYNC_FOUND,         /* session, device, db, ranges: what the peer wanted, as we hold it */
     WEIR_SYNC_TRANSFER_LOST, /* session, transfer, status: the store gave it up (stall, ...) */
     WEIR_SYNC_STORE_UP,      /* the store came (back): transfers are gone, digests follow */
     WEIR_SYNC_CHECK,         /* db (or zero: all), device (or zero: all): compare now */
@@ -73,14 +75,33 @@ enum weir_sync_message_type {
     WEIR_SYNC_OFFER,   /* tag, transfer: I want to send you data of this database */
     WEIR_SYNC_ACCEPT,  /* transfer, credit */
     WEIR_SYNC_CLOSE,   /* transfer, status: either side ends it */
-    WEIR_SYNC_NOT_SHARED /* tag, status: asked about what is not shared with the asker (sent only
-                          * to devices that were members: WEIR_REMOVED; strangers get silence) */
+    WEIR_SYNC_NOT_SHARED, /* tag, status: asked about what is not shared with the asker (sent only
+                           * to devices that were members: WEIR_REMOVED; strangers get silence) */
+    /* From protocol 2 on: the tree. */
+    WEIR_SYNC_ANNOUNCE, /* tag, digest, marks: there is something new here, up to these seqs */
+    WEIR_SYNC_PRUNE,    /* tag: announce to me what comes to you, instead of sending it */
+    WEIR_SYNC_GRAFT,    /* tag, marks (what is held here of chains that were announced): send
+                         * again, what lies behind these first */
+    WEIR_SYNC_WANT      /* tag, wants: entries that what came waits for */
 };
 
 struct weir_sync_digest {
     uint64_t tag;
     struct weir_id digest;
 };
+
+/* A count of entries of a chain, which is named by a tag that the database's id gives it. */
+struct weir_sync_mark {
+    uint64_t chain;
+    uint64_t seq;
+};
+
+/* An entry that is missed, and from which seq on what leads to it is. */
+struct weir_sync_want {
+    struct weir_id id;
+    uint64_t from_seq; /* WEIR_SYNC_FROM_UNKNOWN: not known */
+};
+#define WEIR_SYNC_FROM_UNKNOWN UINT64_MAX
 
 struct weir_sync_message {
     enum weir_sync_message_type type;
@@ -97,6 +118,11 @@ struct weir_sync_message {
     struct weir_sync_digest *digests; /* borrowed for the call */
     size_t n_rows;
     struct weir_told_row *rows; /* borrowed for the call */
+    struct weir_id digest;      /* ANNOUNCE: the sender's */
+    size_t n_marks;
+    struct weir_sync_mark *marks; /* borrowed for the call */
+    size_t n_wants;
+    struct weir_sync_want *wants; /* borrowed for the call */
 };
 /* A copy that owns all it points to; fini frees that. Who keeps a message keeps such a copy. */
 void weir_sync_message_copy (struct weir_sync_message *to, const struct weir_sync_message *from);
@@ -121,6 +147,7 @@ struct weir_sync_event {
     uint64_t transfer;
     uint64_t ticket;
     uint64_t entries;
+    uint64_t again;
     enum weir_status status;
     bool more;
     bool gap;
@@ -132,6 +159,8 @@ struct weir_sync_event {
     size_t n_rows;
     const struct weir_told_row *rows;
     const struct weir_sync_message *message;
+    size_t n_wants;
+    const struct weir_sync_want *wants;
     size_t n_fed; /* NOVEL */
     const struct weir_sync_fed *fed;
 };
@@ -151,9 +180,11 @@ enum weir_sync_action_type {
     WEIR_SYNC_STOP,     /* transfer, session, out (which end): our store, forget it */
     WEIR_SYNC_STAND,    /* transfer, session, device, db, stand: our store may feed it novel runs
                          * by itself from now on, or no longer */
+    WEIR_SYNC_FIND,     /* session, device, db, message.wants: our store, where they are (FOUND) */
     WEIR_SYNC_BEHIND,   /* device, db, status: an exchange failed; for the retry queue */
     WEIR_SYNC_IN_STEP,  /* device, db, entries: both digests are equal now */
-    WEIR_SYNC_DIFFERS   /* device, db, status: said once per change: where we differ */
+    WEIR_SYNC_DIFFERS,  /* device, db, status: said once per change: where we differ */
+    WEIR_SYNC_STRIKE    /* device, db: it announces what it does not send, again and again */
 };
 
 struct weir_sync_action {
@@ -171,7 +202,7 @@ struct weir_sync_action {
     bool ask;                         /* COMPARE: our rows only */
     bool out;                         /* STOP: it was the sending end */
     bool stand;                       /* STAND: from now on, or no longer */
-    struct weir_sync_message message; /* SAY: owned by the action list */
+    struct weir_sync_message message; /* SAY, FIND: owned by the action list */
     struct weir_ranges ranges;        /* SEND: owned by the action list */
     size_t n_rows;                    /* COMPARE: told rows, owned by the action list */
     struct weir_told_row *rows;
@@ -208,6 +239,7 @@ enum weir_sync_phase {
     WEIR_SYNC_EQUAL, /* the last told digest equals ours */
     WEIR_SYNC_BACKING_OFF
 };
+#define WEIR_SYNC_ACK_BUCKETS 16
 struct weir_sync_state {
     struct weir_id device;
     struct weir_id db;
@@ -219,6 +251,20 @@ struct weir_sync_state {
     uint64_t entries_acked;
     uint64_t since_ms; /* in this phase */
     enum weir_status last_error;
+    /* The tree, since the pair is shared: entries that came though they were held; said and
+     * heard; what is eager now. */
+    uint64_t entries_again;
+    uint64_t announced;
+    uint64_t announcements_heard;
+    uint64_t grafts;
+    uint64_t prunes;
+    uint64_t strikes;
+    bool pruned;     /* the peer sends us announcements */
+    bool pruned_by;  /* we send it announcements */
+    bool stands;     /* our store feeds the transfer by itself */
+    uint64_t acks;   /* times that all that was sent was acknowledged as durable */
+    uint64_t ack_us; /* how long that took: a moving average, */
+    uint32_t acks_in[WEIR_SYNC_ACK_BUCKETS]; /* and how many took < 1, 2, 4, ... ms, or more */
 };
 /* The i-th shared pair (device, db); false past the end. */
 bool weir_sync_state (const struct weir_sync *self, size_t i, struct weir_sync_state *state);

@@ -66,6 +66,7 @@ ask_store (struct weir_sync *self, struct weir_sync_pair *pair, struct weir_sync
            uint64_t now_ms)
 {
     weir_sync_end_stage (self, pair);
+    pair->live = false;
     pair->stage = stage;
     pair->stage_session = session;
     pair->stage_ms = now_ms + WEIR_TRANSFER_STALL_MS;
@@ -135,6 +136,7 @@ note_equal (struct weir_sync *self, struct weir_sync_pair *pair)
     pair->recheck_ms = WEIR_SYNC_NEVER;
     pair->turn = false;
     pair->met = true;
+    pair->live = true;
     pair->manual = false;
     pair->behind = false;
     pair->last_error = WEIR_OK;

@@ -66,8 +66,8 @@ add_flying (struct weir_sync_pair *pair, const struct weir_range *range)
     weir_ranges_add (&pair->flying, range, &weir_id_zero);
 }
 
-static void
-clear_queue (struct weir_sync_pair *pair)
+void
+weir_sync_clear_queue (struct weir_sync_pair *pair)
 {
     weir_ranges_clear (&pair->queue);
     pair->queue_entries = 0;
@@ -95,10 +95,11 @@ void
 weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bool stop_it,
                     enum weir_status tell)
 {
-    clear_queue (pair);
+    weir_sync_clear_queue (pair);
     weir_ranges_clear (&pair->flying);
     pair->sending = false;
     pair->bulk = false;
+    pair->standing = false;
     /* What was on its way is found by comparing, unless there was nothing. */
     pair->met = weir_sync_known (pair) && weir_sync_equal (pair);
     if (pair->out_state == WEIR_OUT_NONE) {
@@ -155,9 +156,54 @@ open_out (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
     action->transfer = pair->out;
 }
 
+void
+weir_sync_enqueue (struct weir_sync_pair *pair, const struct weir_range *range)
+{
+    struct weir_range rest = *range;
+    if (trim (&pair->flying, &rest)) {
+        weir_ranges_add (&pair->queue, &rest, &weir_id_zero);
+        pair->queue_entries += range_entries (&rest);
+    }
+}
+
+/* A transfer that rests between two that are in step. */
+void
+weir_sync_stand (struct weir_sync *self, struct weir_sync_pair *pair)
+{
+    bool may = self->options.enabled && pair->out_state == WEIR_OUT_OPEN
+               && pair->out_session == pair->session && pair->met && !pair->bulk
+               && pair->stage == WEIR_STAGE_REST && weir_sync_may_push (pair)
+               && !weir_sync_is_lazy (pair);
+    bool rests = !pair->sending && pair->queue.count == 0;
+    if (pair->standing ? may : !(may && rests)) {
+        return;
+    }
+    pair->standing = may;
+    struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_STAND, pair);
+    action->session = pair->out_session->id;
+    action->transfer = pair->out;
+    action->stand = may;
+}
+
+static void
+begin_sending (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t entries,
+               uint64_t now_ms)
+{
+    if (!pair->sending) {
+        pair->sent_ms = now_ms;
+    }
+    pair->sending = true;
+    pair->entries_sent += entries;
+    pair->out_ms = now_ms + 2 * WEIR_TRANSFER_STALL_MS;
+    if (pair->edge) {
+        pair->edge->told = pair->db->digest;
+    }
+    self->counters.bursts++;
+}
+
 /* One SEND of the first ranges that wait, within the batch. */
 static void
-send_batch (struct weir_sync *self, struct weir_sync_pair *pair)
+send_batch (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_SEND, pair);
     action->session = pair->out_session->id;
@@ -176,13 +222,11 @@ send_batch (struct weir_sync *self, struct weir_sync_pair *pair)
         n++;
     }
     action->entries = entries;
-    pair->entries_sent += entries;
     pair->queue.count -= n;
     memmove (pair->queue.items, pair->queue.items + n,
              pair->queue.count * sizeof pair->queue.items[0]);
     pair->queue_entries -= entries < pair->queue_entries ? entries : pair->queue_entries;
-    pair->sending = true;
-    self->counters.bursts++;
+    begin_sending (self, pair, entries, now_ms);
 }
 
 void
@@ -193,7 +237,7 @@ weir_sync_flush (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t n
         return;
     }
     if (!weir_sync_may_push (pair) || !pair->session) {
-        clear_queue (pair);
+        weir_sync_clear_queue (pair);
         return;
     }
     if (pair->out_state == WEIR_OUT_NONE) {
@@ -204,12 +248,11 @@ weir_sync_flush (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t n
     }
     pair->burst_ms = WEIR_SYNC_NEVER;
     do {
-        send_batch (self, pair);
+        send_batch (self, pair, now_ms);
     } while (pair->bulk && pair->queue.count > 0);
     if (pair->queue.count > 0) {
         pair->burst_ms = now_ms + WEIR_BURST_DELAY_MS;
     }
-    pair->out_ms = now_ms + 2 * WEIR_TRANSFER_STALL_MS;
 }
 
 void
@@ -221,7 +264,7 @@ weir_sync_send_lacks (struct weir_sync *self, struct weir_sync_pair *pair,
     }
     struct weir_ranges novel = pair->queue;
     memset (&pair->queue, 0, sizeof pair->queue);
-    clear_queue (pair);
+    weir_sync_clear_queue (pair);
     for (size_t i = 0; i < lacks->count; i++) {
         struct weir_range range = lacks->items[i];
         if (trim (&pair->flying, &range)) {
@@ -242,14 +285,20 @@ weir_sync_send_lacks (struct weir_sync *self, struct weir_sync_pair *pair,
 
 /* ---- novel ranges ---- */
 
+bool
+weir_sync_forwards (const struct weir_sync *self)
+{
+    return self->options.role != WEIR_ROLE_LEAF && self->options.forward;
+}
+
 /* Is this pair to have what came from `source`? A leaf pushes only its own. */
 static bool
 concerns (const struct weir_sync *self, const struct weir_sync_pair *pair,
           const struct weir_id *source)
 {
     bool own = weir_id_is_zero (source);
-    bool forwards = self->options.role != WEIR_ROLE_LEAF && self->options.forward;
-    return self->options.enabled && weir_sync_may_push (pair) && (own || forwards)
+    return self->options.enabled && weir_sync_may_push (pair)
+           && (own || weir_sync_forwards (self))
            && !weir_id_equal (source, &pair->peer->device);
 }
 
@@ -269,7 +318,7 @@ push (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ran
         pair->queue_entries += range_entries (&ranges->items[i]);
     }
     if (pair->queue.count > WEIR_SYNC_QUEUE_RANGES_MAX) {
-        clear_queue (pair);
+        weir_sync_clear_queue (pair);
         pair->met = false;
         weir_sync_judge (self, pair, false, now_ms);
         return;
@@ -286,6 +335,51 @@ push (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ran
     }
 }
 
+/* The store has fed it already. */
+static void
+note_fed (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ranges *ranges,
+          uint64_t now_ms)
+{
+    uint64_t entries = 0;
+    for (size_t i = 0; i < ranges->count; i++) {
+        add_flying (pair, &ranges->items[i]);
+        entries += range_entries (&ranges->items[i]);
+    }
+    begin_sending (self, pair, entries, now_ms);
+}
+
+static struct weir_sync_pair *find_transfer (const struct weir_sync *self, uint64_t session,
+                                             uint64_t number);
+
+static void
+mark_fed (struct weir_sync *self, const struct weir_sync_db *db, const struct weir_sync_event *e)
+{
+    for (size_t i = 0; i < e->n_fed; i++) {
+        struct weir_sync_pair *pair = find_transfer (self, e->fed[i].session, e->fed[i].transfer);
+        if (pair && pair->db == db && pair->out_state == WEIR_OUT_OPEN
+            && pair->out == e->fed[i].transfer && pair->out_session->id == e->fed[i].session) {
+            pair->fed = true;
+        }
+    }
+}
+
+/* Novel ranges, to a peer that is to have them. */
+static void
+hand_on (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ranges *ranges,
+         uint64_t now_ms)
+{
+    if (!pair->session) {
+        if (!pair->behind) {
+            pair->behind = true;
+            weir_sync_act (self, WEIR_SYNC_BEHIND, pair)->status = WEIR_UNAVAILABLE;
+        }
+    } else if (weir_sync_is_lazy (pair)) {
+        weir_sync_tree_owe (self, pair, ranges, now_ms);
+    } else {
+        push (self, pair, ranges, now_ms);
+    }
+}
+
 void
 weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
 {
@@ -295,6 +389,11 @@ weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uin
     }
     if (!weir_id_is_zero (&e->digest)) {
         db->digest = e->digest;
+    }
+    bool any = e->ranges && e->ranges->count > 0;
+    if (any) {
+        weir_sync_tree_novel (self, db, e->ranges, &e->source);
+        mark_fed (self, db, e);
     }
     for (struct weir_sync_pair *pair = db->pairs; pair; pair = pair->next_of_db) {
         pair->activity_ms = now_ms;
@@ -307,14 +406,13 @@ weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uin
         } else {
             pair->in_step = false;
         }
-        if (e->ranges && e->ranges->count > 0 && concerns (self, pair, &e->source)) {
-            if (pair->session) {
-                push (self, pair, e->ranges, now_ms);
-            } else if (!pair->behind) {
-                pair->behind = true;
-                weir_sync_act (self, WEIR_SYNC_BEHIND, pair)->status = WEIR_UNAVAILABLE;
-            }
+        if (pair->fed) {
+            pair->fed = false;
+            note_fed (self, pair, e->ranges, now_ms);
+        } else if (any && concerns (self, pair, &e->source)) {
+            hand_on (self, pair, e->ranges, now_ms);
         }
+        weir_sync_tree_changed (pair, now_ms);
         weir_sync_settle (self, pair, now_ms);
     }
 }
@@ -451,6 +549,22 @@ on_opened (struct weir_sync *self, struct weir_sync_pair *pair, bool out,
     }
 }
 
+/* How long it took until all that was sent was durable there. */
+static void
+note_latency (struct weir_sync_pair *pair, uint64_t now_ms)
+{
+    uint64_t ms = now_ms - pair->sent_ms;
+    size_t bucket = 0;
+    while (bucket + 1 < WEIR_SYNC_ACK_BUCKETS && ms >> bucket != 0) {
+        bucket++;
+    }
+    pair->figures.acks_in[bucket]++;
+    pair->figures.acks++;
+    uint64_t us = ms * 1000u;
+    pair->figures.ack_us =
+        pair->figures.acks == 1 ? us : (pair->figures.ack_us * 7 + us) / 8;
+}
+
 static void
 on_acked (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_sync_event *e,
           uint64_t now_ms)
@@ -463,6 +577,9 @@ on_acked (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir
         pair->theirs = e->their_digest;
     }
     if (e->idle) {
+        if (pair->sending) {
+            note_latency (pair, now_ms);
+        }
         weir_ranges_clear (&pair->flying);
         pair->sending = false;
         pair->bulk = false;
@@ -493,6 +610,8 @@ on_arrived (struct weir_sync *self, struct weir_sync_pair *pair, const struct we
     if (!pair->in_busy) {
         pair->theirs = e->their_digest;
     }
+    weir_sync_tree_arrived (self, pair, e, now_ms);
+    weir_sync_ask_missing (self, pair, e);
     weir_sync_judge (self, pair, false, now_ms);
 }
 

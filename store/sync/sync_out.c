@@ -107,6 +107,8 @@ weir_sync_message_copy (struct weir_sync_message *to, const struct weir_sync_mes
     *to = *from;
     to->digests = copy_block (from->digests, from->n_digests, sizeof from->digests[0]);
     to->rows = weir_sync_copy_rows (from->rows, from->n_rows);
+    to->marks = copy_block (from->marks, from->n_marks, sizeof from->marks[0]);
+    to->wants = copy_block (from->wants, from->n_wants, sizeof from->wants[0]);
 }
 
 void
@@ -114,6 +116,8 @@ weir_sync_message_fini (struct weir_sync_message *m)
 {
     free (m->digests);
     free (m->rows);
+    free (m->marks);
+    free (m->wants);
     memset (m, 0, sizeof *m);
 }
 
@@ -238,6 +242,7 @@ least (uint64_t a, uint64_t b)
 void
 weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
+    weir_sync_stand (self, pair);
     uint64_t due = least (pair->recheck_ms, pair->burst_ms);
     if (pair->stage != WEIR_STAGE_REST) {
         due = least (due, pair->stage_ms);
@@ -248,6 +253,7 @@ weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t 
     if (pair->in_busy || pair->in_state == WEIR_IN_OPENING) {
         due = least (due, pair->in_ms + WEIR_TRANSFER_STALL_MS);
     }
+    due = least (due, weir_sync_tree_due_ms (pair));
     weir_sync_timer_set (self, &pair->timer, due);
     enum weir_sync_phase phase = phase_of (pair);
     if (phase != pair->phase) {

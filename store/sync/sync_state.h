@@ -3,7 +3,8 @@
 
 /* The inside of the synchronizer, shared by its files: sync.c (events in, sessions, time),
  * sync_table.c (what is shared with whom), sync_out.c (actions and timers), sync_ladder.c
- * (digests and comparison), sync_live.c (novel ranges and transfers). Nobody else includes it.
+ * (digests and comparison), sync_live.c (novel ranges and transfers), sync_tree.c (who sends and
+ * who announces), sync_gap.c (what early runs wait for). Nobody else includes it.
  *
  * A pair is (device, database). Everything decided about it follows from two digests, ours and
  * the last one the peer told; the rest of the state only says what is being done about their
@@ -11,6 +12,7 @@
 
 #include "store/base/map.h"
 #include "store/base/limits.h"
+#include "store/sync/session.h"
 #include "store/sync/sync.h"
 
 #define WEIR_SYNC_NEVER UINT64_MAX
@@ -40,7 +42,7 @@ struct weir_sync_session {
     struct weir_sync_session *next; /* of the peer, newest first */
     struct weir_id key;
     enum weir_role role;
-    uint32_t protocol;     /* from 2 on: the tree, and what came with it */
+    uint32_t protocol;
     struct weir_map *tags; /* tag -> pair */
     struct weir_sync_timer timer;
     uint64_t check_ms;
@@ -57,10 +59,57 @@ struct weir_sync_peer {
     size_t n_removed;
 };
 
+/* The last that is known to be held of a chain, and who supplied it. */
+struct weir_sync_chain {
+    uint64_t tag;
+    uint64_t from_seq; /* of what this supplier gave */
+    uint64_t to_seq;
+    struct weir_id source; /* zero: committed here */
+    struct weir_sync_chain *newer;
+    struct weir_sync_chain *older;
+};
+
 struct weir_sync_db {
     struct weir_id id;
     struct weir_id digest; /* zero: the store has not said yet */
     struct weir_sync_pair *pairs;
+    struct weir_map *chains; /* tag -> chain; NULL: none yet */
+    struct weir_sync_chain *newest;
+    struct weir_sync_chain *oldest;
+    uint64_t graft_ms; /* when somebody was grafted last for what is missing */
+};
+
+/* What was announced to a peer, or is about to be, and not sent. */
+struct weir_sync_owed {
+    struct weir_range range;
+    uint64_t tag;
+    bool said;
+};
+
+/* A pair as an edge of the database's tree; there is one while something about it is not plain:
+ * eager both ways, and nothing announced. It dies with the session. */
+struct weir_sync_edge {
+    bool lazy_in;  /* we pruned it: it announces to us */
+    bool lazy_out; /* it pruned us: we announce to it */
+    struct weir_sync_owed *owed;
+    size_t n_owed;
+    size_t owed_cap;
+    uint64_t announce_ms;           /* due: what is owed, and the digest */
+    struct weir_id told;            /* the digest announced last */
+    struct weir_sync_mark *missing; /* announced, and not here */
+    size_t n_missing;
+    size_t missing_cap;
+    uint64_t missing_ms; /* due: graft, or judge what came of it */
+    uint64_t since_ms;   /* the first of them */
+    uint64_t asked_ms;   /* grafted for the first n_asked of them */
+    size_t n_asked;
+    uint64_t arrived_ms; /* anything from it */
+    uint64_t pruned_ms;  /* said PRUNE */
+    uint64_t refused_ms; /* its PRUNE */
+    uint64_t ignored_ms; /* until then */
+    uint64_t again;      /* entries, lately */
+    uint64_t fresh;
+    unsigned strikes;
 };
 
 enum weir_sync_out_state { WEIR_OUT_NONE, WEIR_OUT_OPENING, WEIR_OUT_OFFERED, WEIR_OUT_OPEN };
@@ -124,6 +173,18 @@ struct weir_sync_pair {
     bool in_busy; /* data came, and not yet the digest that ends it */
     uint64_t in_ms;
 
+    struct weir_sync_edge *edge; /* NULL: eager both ways, nothing announced */
+    bool live;                   /* equal since the last comparison: twice means by two ways */
+    bool standing;               /* our store was told that it may feed `out` */
+    uint64_t sent_ms;            /* when what is in flight began to be */
+    unsigned wants;              /* said in a row, for gaps */
+    bool finding;                /* our store looks for what the peer wanted */
+    bool fed;                    /* by the store, at this step */
+    struct {
+        uint64_t again, announced, heard, grafts, prunes, strikes, acks, ack_us;
+        uint32_t acks_in[WEIR_SYNC_ACK_BUCKETS];
+    } figures;
+
     uint64_t entries_sent;
     uint64_t entries_acked;
     uint64_t entries_moved; /* since the last IN_STEP */
@@ -161,7 +222,8 @@ struct weir_sync_pair *weir_sync_find_pair (const struct weir_sync *self,
 void weir_sync_put_tag (struct weir_sync_session *session, struct weir_sync_pair *pair);
 void weir_sync_free_pair (struct weir_sync_pair *pair);
 void weir_sync_on_share (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms);
-void weir_sync_on_unshare (struct weir_sync *self, const struct weir_sync_event *e);
+void weir_sync_on_unshare (struct weir_sync *self, const struct weir_sync_event *e,
+                           uint64_t now_ms);
 void weir_sync_on_store_up (struct weir_sync *self, uint64_t now_ms);
 void weir_sync_on_check (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms);
 
@@ -227,5 +289,43 @@ void weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bo
 void weir_sync_drop_in (struct weir_sync *self, struct weir_sync_pair *pair, bool stop,
                         enum weir_status tell);
 bool weir_sync_may_push (const struct weir_sync_pair *pair);
+/* Does the node push on what comes from others? */
+bool weir_sync_forwards (const struct weir_sync *self);
+/* Puts a range into what is to be sent; the caller flushes. */
+void weir_sync_enqueue (struct weir_sync_pair *pair, const struct weir_range *range);
+void weir_sync_clear_queue (struct weir_sync_pair *pair);
+/* Tells our store whether it may feed the pair's transfer by itself, when that changed. */
+void weir_sync_stand (struct weir_sync *self, struct weir_sync_pair *pair);
+
+/* ---- sync_tree.c ---- */
+bool weir_sync_is_lazy (const struct weir_sync_pair *pair); /* the peer wants announcements */
+/* Notes who supplied what, before it is pushed on. */
+void weir_sync_tree_novel (struct weir_sync *self, struct weir_sync_db *db,
+                           const struct weir_ranges *ranges, const struct weir_id *source);
+/* Instead of pushing: to be announced soon. */
+void weir_sync_tree_owe (struct weir_sync *self, struct weir_sync_pair *pair,
+                         const struct weir_ranges *ranges, uint64_t now_ms);
+/* Our digest changed: a peer that no data goes to is told, when it is quiet. */
+void weir_sync_tree_changed (struct weir_sync_pair *pair, uint64_t now_ms);
+/* Something came from it. */
+void weir_sync_tree_arrived (struct weir_sync *self, struct weir_sync_pair *pair,
+                             const struct weir_sync_event *e, uint64_t now_ms);
+void weir_sync_tree_message (struct weir_sync *self, struct weir_sync_session *session,
+                             const struct weir_sync_message *m, uint64_t now_ms);
+uint64_t weir_sync_tree_due_ms (const struct weir_sync_pair *pair);
+void weir_sync_tree_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+/* The pair's session is gone, or the pair goes: others supply from now on. */
+void weir_sync_tree_cut (struct weir_sync *self, struct weir_sync_pair *gone,
+                         const struct weir_sync_session *session, uint64_t now_ms);
+void weir_sync_tree_free_db (struct weir_sync_db *db);
+void weir_sync_tree_free_edge (struct weir_sync_pair *pair);
+
+/* ---- sync_gap.c ---- */
+/* Something came that waits for what was not sent: asks its sender. */
+void weir_sync_ask_missing (struct weir_sync *self, struct weir_sync_pair *pair,
+                            const struct weir_sync_event *e);
+void weir_sync_on_want (struct weir_sync *self, struct weir_sync_session *session,
+                        const struct weir_sync_message *m);
+void weir_sync_on_found (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms);
 
 #endif

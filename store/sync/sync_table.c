@@ -12,6 +12,7 @@ weir_sync_free_pair (struct weir_sync_pair *pair)
 {
     weir_ranges_fini (&pair->queue);
     weir_ranges_fini (&pair->flying);
+    weir_sync_tree_free_edge (pair);
     free (pair);
 }
 
@@ -112,7 +113,7 @@ unlink_pair (struct weir_sync *self, struct weir_sync_pair *pair)
     *at = pair->next_of_db;
     if (!pair->db->pairs) {
         weir_map_remove (self->dbs, weir_id_bytes (&pair->db->id));
-        free (pair->db);
+        weir_sync_tree_free_db (pair->db);
     }
     struct weir_sync_pair *last = self->pairs[--self->n_pairs];
     self->pairs[pair->at] = last;
@@ -120,7 +121,7 @@ unlink_pair (struct weir_sync *self, struct weir_sync_pair *pair)
 }
 
 static void
-remove_pair (struct weir_sync *self, struct weir_sync_pair *pair)
+remove_pair (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     weir_sync_end_stage (self, pair);
     weir_sync_drop_out (self, pair, true, WEIR_CANCELLED);
@@ -134,6 +135,9 @@ remove_pair (struct weir_sync *self, struct weir_sync_pair *pair)
         if (session->pages.pair == pair) {
             weir_sync_pages_clear (&session->pages);
         }
+    }
+    if (pair->session) {
+        weir_sync_tree_cut (self, pair, pair->session, now_ms);
     }
     unlink_pair (self, pair);
     weir_sync_free_pair (pair);
@@ -202,11 +206,11 @@ weir_sync_on_share (struct weir_sync *self, const struct weir_sync_event *e, uin
 }
 
 void
-weir_sync_on_unshare (struct weir_sync *self, const struct weir_sync_event *e)
+weir_sync_on_unshare (struct weir_sync *self, const struct weir_sync_event *e, uint64_t now_ms)
 {
     struct weir_sync_pair *pair = weir_sync_find_pair (self, &e->device, &e->db);
     if (pair) {
-        remove_pair (self, pair);
+        remove_pair (self, pair, now_ms);
     }
     struct weir_sync_peer *peer = weir_sync_need_peer (self, &e->device);
     forget_removed (peer, &e->db);
@@ -233,6 +237,7 @@ weir_sync_on_store_up (struct weir_sync *self, uint64_t now_ms)
         weir_sync_drop_in (self, pair, false, WEIR_UNAVAILABLE);
         pair->db->digest = weir_id_zero;
         pair->in_step = false;
+        pair->finding = false;
         pair->recheck_ms = WEIR_SYNC_NEVER;
         weir_sync_settle (self, pair, now_ms);
     }

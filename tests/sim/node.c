@@ -35,6 +35,7 @@ sim_drop_transfer (struct sim_node *node, struct sim_transfer *t)
     *at = t->next;
     weir_out_destroy (&t->out);
     weir_in_destroy (&t->in);
+    weir_ranges_fini (&t->held_already);
     for (size_t i = 0; i < t->n_held; i++) {
         sim_event_free (t->held[i]);
     }
@@ -254,8 +255,13 @@ acknowledge (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
     e->event.digest = digest;
     e->event.their_digest = t->told;
     e->event.gap = t->gap;
+    e->event.again = t->again;
+    e->ranges = t->held_already;
+    memset (&t->held_already, 0, sizeof t->held_already);
+    sim_put_missing (sim, node, t, e);
     t->told = weir_id_zero;
     t->entries = 0;
+    t->again = 0;
     t->gap = false;
     sim_tell (sim, e);
     e = sim_event_new (SIM_ACK, t->peer);

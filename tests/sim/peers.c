@@ -38,14 +38,16 @@ perform (struct sim *sim, struct sim_node *node, struct weir_sync_action *a)
         (void) weir_retry_done (node->retry, &a->device, &a->db);
         return;
     }
-    if (a->type == WEIR_SYNC_DIFFERS) {
-        sim_log (sim, "  %u: differs", node->index);
+    if (a->type == WEIR_SYNC_DIFFERS || a->type == WEIR_SYNC_STRIKE) {
+        sim_log (sim, "  %u: %s", node->index,
+                 a->type == WEIR_SYNC_STRIKE ? "broken promises" : "differs");
         return;
     }
     e = sim_event_new (SIM_ASK, node->index);
     e->epoch = node->epochs[SIM_STORE];
     e->action = *a;
     memset (&a->ranges, 0, sizeof a->ranges);
+    memset (&a->message, 0, sizeof a->message);
     a->rows = NULL;
     sim_post (sim, e, sim->now_ms);
 }
@@ -174,6 +176,8 @@ sim_peers_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
         e->event.ranges = &e->ranges;
         e->event.unknown = &e->unknown;
         e->event.rows = e->rows;
+        e->event.wants = e->message.wants;
+        e->event.n_wants = e->message.n_wants;
         sim_step (sim, node, &e->event);
     }
     sim_event_free (e);

@@ -105,6 +105,8 @@ struct sim_transfer {
     uint64_t batch; /* in: to be acknowledged with it */
     uint64_t batch_offset;
     uint64_t entries;
+    uint64_t again;
+    struct weir_ranges held_already; /* in: some of where */
     struct weir_id told;
     bool gap;
     struct sim_event **held; /* out: SENDs that wait for the disk */
@@ -236,6 +238,9 @@ void sim_pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t);
 void sim_do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask);
 void sim_do_send (struct sim *sim, struct sim_node *node, struct sim_transfer *t,
                   struct sim_event *ask);
+/* What runs of the transfer wait for, into an event of its arrival. */
+void sim_put_missing (struct sim *sim, struct sim_node *node, const struct sim_transfer *t,
+                      struct sim_event *e);
 bool sim_on_ask (struct sim *sim, struct sim_node *node, struct sim_event *ask);
 void sim_on_frame (struct sim *sim, struct sim_node *node, const struct sim_event *e);
 void sim_on_ack (struct sim *sim, struct sim_node *node, const struct sim_event *e);

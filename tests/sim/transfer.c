@@ -1,6 +1,7 @@
 /* One node's transfers at its store: requests of peers, frames and acknowledgements over links. */
 
 #include "tests/sim/sim.h"
+#include "store/repo_gap.h"
 #include "store/sync/sync_state.h"
 
 #include <stdlib.h>
@@ -222,6 +223,43 @@ on_open (struct sim *sim, struct sim_node *node, const struct weir_sync_action *
     sim_tell (sim, e);
 }
 
+void
+sim_put_missing (struct sim *sim, struct sim_node *node, const struct sim_transfer *t,
+                 struct sim_event *e)
+{
+    struct weir_repo_missing missing[WEIR_WANTS_PER_MESSAGE];
+    const struct weir_id *source = &sim->nodes[t->peer].identity.device;
+    size_t n = !t->gap ? 0
+                       : weir_repo_missing (node->repo, &t->db, source, missing,
+                                            WEIR_WANTS_PER_MESSAGE);
+    e->message.wants = weir_alloc ((n + 1) * sizeof e->message.wants[0]);
+    e->message.n_wants = n;
+    for (size_t i = 0; i < n; i++) {
+        e->message.wants[i].id = missing[i].id;
+        e->message.wants[i].from_seq =
+            missing[i].has_from ? missing[i].from_seq : WEIR_SYNC_FROM_UNKNOWN;
+    }
+}
+
+static void
+on_find (struct sim *sim, struct sim_node *node, const struct weir_sync_action *a)
+{
+    struct sim_event *e = sim_tell_new (node, WEIR_SYNC_FOUND);
+    e->event.session = a->session;
+    e->event.device = a->device;
+    e->event.db = a->db;
+    for (size_t i = 0; i < a->message.n_wants; i++) {
+        const struct weir_sync_want *want = &a->message.wants[i];
+        struct weir_range range;
+        if (weir_repo_way_to (node->repo, &a->db, &want->id,
+                              want->from_seq != WEIR_SYNC_FROM_UNKNOWN, want->from_seq, &range)
+            == WEIR_OK) {
+            weir_ranges_add (&e->ranges, &range, &weir_id_zero);
+        }
+    }
+    sim_tell (sim, e);
+}
+
 /* Keeps the event: true. */
 bool
 sim_on_ask (struct sim *sim, struct sim_node *node, struct sim_event *ask)
@@ -253,6 +291,8 @@ sim_on_ask (struct sim *sim, struct sim_node *node, struct sim_event *ask)
             return true;
         }
         sim_do_send (sim, node, out, ask);
+    } else if (a->type == WEIR_SYNC_FIND) {
+        on_find (sim, node, a);
     } else if (a->type == WEIR_SYNC_STOP && (out || in)) {
         sim_drop_transfer (node, out ? out : in);
     }
@@ -270,6 +310,23 @@ give_up (struct sim *sim, struct sim_node *node, struct sim_transfer *t, enum we
     e->event.status = status;
     sim_tell (sim, e);
     sim_drop_transfer (node, t);
+}
+
+/* What was held of a run. */
+static void
+note_again (struct sim_node *node, struct sim_transfer *t, const struct weir_import_result *result)
+{
+    struct weir_range range = result->range;
+    t->again += result->held;
+    node->entries_again += result->held;
+    if (result->outcome == WEIR_IMPORT_NEW) {
+        range.to_seq = range.from_seq;
+        range.from_seq -= result->held;
+    }
+    if (result->held > 0 && range.to_seq > range.from_seq
+        && t->held_already.count < WEIR_MARKS_PER_MESSAGE) {
+        weir_ranges_add (&t->held_already, &range, &weir_id_zero);
+    }
 }
 
 static enum weir_status
@@ -293,6 +350,7 @@ import_runs (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
             return status;
         }
         weir_in_consume (t->in, used);
+        note_again (node, t, &result);
         if (result.outcome == WEIR_IMPORT_NEW) {
             t->entries += result.range.to_seq - result.range.from_seq;
             node->entries_new += result.range.to_seq - result.range.from_seq;
@@ -302,7 +360,6 @@ import_runs (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
             t->gap = true;
             sim->stats->pending++;
         } else if (result.outcome == WEIR_IMPORT_HELD) {
-            node->entries_again++;
             sim_log (sim, "  %u: held already, from %u", node->index, t->peer);
         } else {
             sim->stats->refused++;

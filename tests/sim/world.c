@@ -34,6 +34,7 @@ sim_event_free (struct sim_event *e)
     }
     weir_buf_fini (&e->body);
     weir_sync_message_fini (&e->message);
+    weir_sync_message_fini (&e->action.message);
     free (e->action.rows);
     weir_ranges_fini (&e->action.ranges);
     weir_ranges_fini (&e->ranges);

@@ -23,6 +23,7 @@ struct fixture {
     uint64_t now;
     uint64_t ticket;
     uint64_t transfer; /* of the last OPEN_OUT */
+    bool stands;       /* the last STAND, which is expected nowhere */
 };
 
 static struct weir_id
@@ -72,6 +73,15 @@ step (struct fixture *f, const struct weir_sync_event *e)
     weir_sync_actions_clear (&f->actions);
     f->read = 0;
     weir_sync_step (f->sync, e, f->now, &f->actions);
+    size_t kept = 0;
+    for (size_t i = 0; i < f->actions.count; i++) {
+        if (f->actions.items[i].type == WEIR_SYNC_STAND) {
+            f->stands = f->actions.items[i].stand;
+        } else {
+            f->actions.items[kept++] = f->actions.items[i];
+        }
+    }
+    f->actions.count = kept;
 }
 
 static const struct weir_sync_action *
