@@ -32,8 +32,8 @@ percentile_ms (uint64_t *us, size_t n, double p)
     return (double) us[i] / 1000.0;
 }
 
-static void
-set_one (struct bench_node *n, const char *db, uint64_t i, const char *value)
+void
+bench_set_one (struct bench_node *n, const char *db, uint64_t i, const char *value)
 {
     Weir__DocWrite ask = WEIR__DOC_WRITE__INIT;
     struct weir_client_answer answer;
@@ -65,7 +65,7 @@ bench_commit (struct bench *b)
     uint64_t started = bench_now_us ();
     for (uint64_t i = 0; i < singles; i++) {
         uint64_t t = bench_now_us ();
-        set_one (&n, db, i, "\"value\"");
+        bench_set_one (&n, db, i, "\"value\"");
         us[i] = bench_now_us () - t;
     }
     double single_seconds = (double) (bench_now_us () - started) / 1e6;
@@ -181,7 +181,7 @@ one_way (struct bench_node *a, struct bench_node *c, const char *db, uint64_t i,
         bench_die ("%s", e.what);
     }
     uint64_t started = bench_now_us ();
-    set_one (a, db, i, "\"live\"");
+    bench_set_one (a, db, i, "\"live\"");
     if (weir_client_receive (c->client, 12000, &answer, &e) != WEIR_OK
         || answer.status != WEIR_OK) {
         bench_die ("db watch: %s", e.what);

@@ -61,6 +61,7 @@ void bench_call (struct bench_node *n, uint16_t kind, const ProtobufCMessage *me
 void bench_create_db (struct bench_node *n, const char *name, char id[WEIR_ID_TEXT + 1]);
 /* Makes `to` a member through a ticket of `from`; returns when it is. */
 void bench_join (struct bench_node *from, struct bench_node *to, const char *db);
+void bench_join_as (struct bench_node *from, struct bench_node *to, const char *db, uint32_t right);
 uint64_t bench_entries (struct bench_node *n, const char *db);
 /* Waits until both hold `entries` and say that they are in step. */
 void bench_wait_entries (struct bench_node *n, const char *db, uint64_t entries, uint32_t ms);
@@ -71,6 +72,8 @@ void bench_transport (struct bench_node *n, bool running);
  * returns. Returns the seconds. */
 double bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t count,
                     uint64_t payload);
+/* One durable commit below /single; `value` is JSON. */
+void bench_set_one (struct bench_node *n, const char *db, uint64_t i, const char *value);
 /* Letters and digits, six bits each, so that compression cannot make the wire look small. */
 void bench_random_text (struct weir_rand *random, char *out, size_t len);
 /* Proportional set size of a node's processes, in kB; `each` (may be NULL) gets it by name. */
@@ -83,6 +86,9 @@ void bench_live (struct bench *b);
 void bench_idle (struct bench *b);
 void bench_peers (struct bench *b);
 void bench_hooks (struct bench *b);
+void bench_outage (struct bench *b);
+void bench_queue (struct bench *b);
+void bench_fanout (struct bench *b);
 /* Of the library: no node is started. */
 void bench_doc (struct bench *b);
 /* false: a file could not be read, or its result was not what it says. */

@@ -26,6 +26,11 @@ static const struct {
       "what enabled sync costs commits when there is no peer, as a ratio" },
     { "peers", bench_peers, NULL,
       "what connected, active peers add to that, and absent ones; the peers are one process" },
+    { "outage", bench_outage, NULL,
+      "until two nodes are equal after --seconds in which all packets were dropped" },
+    { "queue", bench_queue, NULL, "the retry queue in memory, and the retry actor durably" },
+    { "fanout", bench_fanout, NULL,
+      "bodies and messages for each node of a --topology chain|triangle|ring|hub|mesh" },
     { "text", NULL, bench_text,
       "FILE...: recorded editing histories (sequential, concurrent, raw graph; .json or "
       ".json.gz)" },
@@ -163,6 +168,9 @@ int
 bench_main (int argc, char **argv)
 {
     struct bench b = { .payload = 100, .peers = 100 };
+    if (bench_is_stand_in (argv[0])) {
+        return bench_stand_in (argc, argv);
+    }
     int code = read_options (&b, argc, argv);
     if (code >= 0 || optind >= argc) {
         return usage (code == 0 ? stdout : stderr, code == 0 ? 0 : 2);

@@ -18,7 +18,7 @@
 #include "store/base/rand.h"
 
 #define START_MS 20000
-#define NODES_MAX 8u
+#define NODES_MAX 64u
 #define CHUNK_BYTES (128u << 10)
 #define IN_FLIGHT 8u
 
@@ -227,13 +227,19 @@ bench_pause_us (long us)
 void
 bench_join (struct bench_node *from, struct bench_node *to, const char *db)
 {
+    bench_join_as (from, to, db, 3);
+}
+
+void
+bench_join_as (struct bench_node *from, struct bench_node *to, const char *db, uint32_t right)
+{
     Weir__DbShare share = WEIR__DB_SHARE__INIT;
     Weir__Ticket ticket = WEIR__TICKET__INIT;
     struct weir_client_answer shared;
     struct weir_client_answer answer;
     share.has_db = share.has_right = true;
     share.db = weir_field_str (db);
-    share.right = 3;
+    share.right = right;
     bench_call (from, WEIR_KIND_DB_SHARE, &share.base, weir_bytes (NULL, 0), 10000, &shared);
     ticket.has_text = true;
     ticket.text = ((const Weir__Ticket *) shared.meta)->text;
