@@ -272,7 +272,8 @@ integration:
 
 sim:
 	+$(Q)$(SUB) sim-programs
-	$(BUILD)/bin/weir-sim --first $(FIRST) --seeds $(SEEDS)
+	$(BUILD)/bin/weir-sim --first $(FIRST) --seeds $(SEEDS) --jobs $(JOBS) \
+	    $(if $(NODES),--nodes $(NODES))
 
 models:
 	+$(Q)$(SUB) sim-programs
@@ -368,7 +369,7 @@ help:
 	@echo 'make test         install what is missing, build, run every test without containers'
 	@echo 'make unit T=DIR   build and run the unit tests under tests/DIR'
 	@echo 'make integration T=WORD    the tests with real processes whose name has WORD'
-	@echo 'make sim SEEDS=N FIRST=S   the simulator; a seed repeats a run exactly'
+	@echo 'make sim SEEDS=N FIRST=S NODES=N   the simulator; a seed repeats a run exactly'
 	@echo 'make models SEEDS=N        random histories against slow, obvious models'
 	@echo 'make fuzz SECONDS=N        each fuzzer for so long, two at a time'
 	@echo 'make chaos        kill and stop processes under load'

@@ -13,7 +13,7 @@ sim_node_init (struct sim *sim, unsigned index, enum weir_role role)
 {
     struct sim_node *node = &sim->nodes[index];
     uint8_t seed[32] = { 0 };
-    weir_store_u64 (seed, sim->seed);
+    weir_store_u64 (seed, sim->setup.seed);
     weir_store_u64 (seed + 8, index + 1);
     weir_identity_init (&node->identity, seed);
     node->index = index;
@@ -22,7 +22,15 @@ sim_node_init (struct sim *sim, unsigned index, enum weir_role role)
     node->kv = weir_kv_memory_new ();
     node->tips = weir_tips_memory_new ();
     node->tick_ms = UINT64_MAX;
-    node->online = true;
+    node->enabled = true;
+    weir_rand_init (&node->rand, weir_rand_u64 (&sim->rand));
+}
+
+/* What its clock says; a morning in 2023, more or less. */
+uint64_t
+sim_wall (const struct sim *sim, const struct sim_node *node)
+{
+    return (uint64_t) ((int64_t) sim->now_ms + node->skew_ms) + 1700000000000u;
 }
 
 void
@@ -68,6 +76,12 @@ sim_node_fini (struct sim_node *node)
     weir_kv_close (&node->kv);
     if (node->backup_kv) {
         weir_kv_close (&node->backup_kv);
+    }
+    if (node->powered) {
+        weir_supervisor_fini (&node->boss);
+    }
+    for (unsigned d = 0; d < SIM_DBS_MAX; d++) {
+        weir_map_destroy (&node->novel[d], free);
     }
     weir_buf_fini (&node->backup_tips);
     weir_tips_destroy (&node->tips);
@@ -134,12 +148,14 @@ sim_share_all (struct sim *sim, struct sim_node *node)
             }
             unsigned n = link->a == node->index ? link->b : link->a;
             const struct weir_id *device = &sim->nodes[n].identity.device;
-            bool share = info.joining
+            /* Who does not know yet how it became a member itself cannot judge others. */
+            bool share = info.joining || !ever_member (node, &sim->dbs[d], &node->identity.device)
                          || weir_repo_right (node->repo, &sim->dbs[d], device) != WEIR_RIGHT_NONE;
             struct sim_event *e = sim_tell_new (node, share ? WEIR_SYNC_SHARE : WEIR_SYNC_UNSHARE);
             e->event.device = *device;
             e->event.db = sim->dbs[d];
-            e->event.direction = WEIR_SYNC_BOTH;
+            e->event.direction = link->direction[link->a == node->index ? 0 : 1];
+            sim_watch_share (sim, node, n, &sim->dbs[d], share);
             e->event.digest = sim_digest (node, &sim->dbs[d]);
             if (!share) {
                 e->event.status =
@@ -156,7 +172,7 @@ sim_store_start (struct sim *sim, struct sim_node *node)
     struct weir_repo_options options = { .kv = node->kv,
                                          .tips = node->tips,
                                          .identity = &node->identity };
-    weir_rand_bytes (&sim->rand, options.seed, sizeof options.seed);
+    weir_rand_bytes (&node->rand, options.seed, sizeof options.seed);
     struct weir_error error = { 0 };
     if (weir_repo_open (&node->repo, &options, &error) != WEIR_OK) {
         sim_fail (sim, "node %u: repo does not open: %s", node->index, error.what);
@@ -188,14 +204,14 @@ sim_store_dirty (struct sim *sim, struct sim_node *node)
         node->turn = true;
         struct sim_event *e = sim_event_new (SIM_TURN, node->index);
         e->epoch = node->epochs[SIM_STORE];
-        sim_post (sim, e, sim->now_ms + weir_rand_below (&sim->rand, 2));
+        sim_post (sim, e, sim->now_ms + weir_rand_below (&node->rand, 2));
     }
 }
 
 void
 sim_flush (struct sim *sim, struct sim_node *node)
 {
-    node->flushed = weir_repo_flush (node->repo, sim->now_ms);
+    node->flushed = weir_repo_flush (node->repo, sim_wall (sim, node));
     for (size_t i = node->n_acked; i > 0 && node->acked[i - 1].batch == 0; i--) {
         node->acked[i - 1].batch = node->flushed;
     }
@@ -209,7 +225,7 @@ sim_flush (struct sim *sim, struct sim_node *node)
         node->disk = true;
         struct sim_event *e = sim_event_new (SIM_DISK, node->index);
         e->epoch = node->epochs[SIM_STORE];
-        sim_post (sim, e, sim->now_ms + 1 + weir_rand_below (&sim->rand, 4));
+        sim_post (sim, e, sim->now_ms + 1 + weir_rand_below (&node->rand, 4));
     }
 }
 
@@ -223,6 +239,7 @@ tell_novel (struct sim *sim, struct sim_node *node)
         if (e
             && (!weir_id_equal (&e->event.db, &row.db)
                 || !weir_id_equal (&e->event.source, &row.source))) {
+            sim_watch_novel (sim, node, &e->event.db, &e->ranges);
             sim_tell (sim, e);
             e = NULL;
         }
@@ -235,6 +252,7 @@ tell_novel (struct sim *sim, struct sim_node *node)
         weir_ranges_add (&e->ranges, &row.range, &weir_id_zero);
     }
     if (e) {
+        sim_watch_novel (sim, node, &e->event.db, &e->ranges);
         sim_tell (sim, e);
     }
 }
@@ -316,7 +334,7 @@ on_disk (struct sim *sim, struct sim_node *node)
             sim_store_dirty (sim, node);
         }
     }
-    (void) weir_repo_work (node->repo, sim->now_ms);
+    (void) weir_repo_work (node->repo, sim_wall (sim, node));
 }
 
 /* Takes the event. */
@@ -352,8 +370,12 @@ sim_store_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
     case SIM_TELL:
     case SIM_SESSION:
     case SIM_TICK:
+    case SIM_BOSS:
     case SIM_SCRIPT:
         break;
+    }
+    for (unsigned d = 0; d < sim->n_dbs; d++) {
+        sim_watch_digest (sim, node, &sim->dbs[d]);
     }
     if (!kept) {
         sim_event_free (e);
@@ -390,6 +412,7 @@ sim_node_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
             sim_event_free (e);
         }
         return;
+    case SIM_BOSS:
     case SIM_SCRIPT:
         break;
     }

@@ -80,6 +80,15 @@ sim_step (struct sim *sim, struct sim_node *node, const struct weir_sync_event *
     wake (sim, node);
 }
 
+/* As sim_step, and then nobody may claim what is not so. */
+static void
+step_and_look (struct sim *sim, struct sim_node *node, const struct weir_sync_event *event,
+               const struct weir_id *device)
+{
+    sim_step (sim, node, event);
+    sim_watch_status (sim, node, device, &event->db);
+}
+
 void
 sim_peers_start (struct sim *sim, struct sim_node *node)
 {
@@ -87,10 +96,10 @@ sim_peers_start (struct sim *sim, struct sim_node *node)
         .device = node->identity.device,
         .role = node->role,
         .forward = true,
-        .enabled = true,
+        .enabled = node->enabled,
         .check_interval_ms = SIM_INTERVAL_MS,
         .batch_size = WEIR_BATCH_SIZE,
-        .seed = weir_rand_u64 (&sim->rand),
+        .seed = weir_rand_u64 (&node->rand),
     };
     node->sync = weir_sync_new (&options);
     struct weir_retry_options retry = {
@@ -110,6 +119,11 @@ void
 sim_peers_stop (struct sim *sim, struct sim_node *node)
 {
     node->epochs[SIM_PEERS]++;
+    if (sim) {
+        while (node->transfers) { /* its store hears that peers went */
+            sim_drop_transfer (node, node->transfers);
+        }
+    }
     if (sim && node->sync) {
         struct weir_sync_counters c;
         weir_sync_counters (node->sync, &c);
@@ -134,7 +148,7 @@ sim_session (struct sim *sim, struct sim_node *node, unsigned peer, uint64_t ses
         .device = sim->nodes[peer].identity.device,
         .key = weir_hash (WEIR_DOMAIN_TAG, weir_bytes (number, 8), weir_bytes (NULL, 0)),
         .role = sim->nodes[peer].role,
-        .protocol = WEIR_PROTOCOL_MAX,
+        .protocol = node->protocol == 1 || sim->nodes[peer].protocol == 1 ? 1 : WEIR_PROTOCOL_MAX,
     };
     if (up) {
         (void) weir_retry_heard (node->retry, &e.device, sim->now_ms);
@@ -171,14 +185,14 @@ sim_peers_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
         struct weir_sync_event event = { .type = WEIR_SYNC_MESSAGE,
                                          .session = e->session,
                                          .message = &e->message };
-        sim_step (sim, node, &event);
+        step_and_look (sim, node, &event, &sim->nodes[e->from].identity.device);
     } else if (node->sync) {
         e->event.ranges = &e->ranges;
         e->event.unknown = &e->unknown;
         e->event.rows = e->rows;
         e->event.wants = e->message.wants;
         e->event.n_wants = e->message.n_wants;
-        sim_step (sim, node, &e->event);
+        step_and_look (sim, node, &e->event, &e->event.device);
     }
     sim_event_free (e);
 }

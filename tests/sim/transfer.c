@@ -84,6 +84,8 @@ sim_do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask)
     } else {
         sim_fail (sim, "node %u: compare: %s", node->index, weir_status_code (e->event.status));
     }
+    sim_watch_allow (sim, node, sim_peer (sim, &ask->action.device)->index, &ask->action.db,
+                     &e->ranges);
     sim_tell (sim, e);
 }
 
@@ -196,6 +198,7 @@ sim_do_send (struct sim *sim, struct sim_node *node, struct sim_transfer *t, str
         sim_log (sim, "  %u sends %02x/%04x %llu..%llu to %u", node->index, r->chain.author.b[0],
                  (unsigned) (r->chain.lane & 0xffff), (unsigned long long) r->from_seq,
                  (unsigned long long) r->to_seq, t->peer);
+        sim_watch_send (sim, node, t, r);
     }
     feed_in_order (node, t, &ask->action.ranges, &ask->action.digest);
     t->fed = true;
@@ -229,9 +232,9 @@ sim_put_missing (struct sim *sim, struct sim_node *node, const struct sim_transf
 {
     struct weir_repo_missing missing[WEIR_WANTS_PER_MESSAGE];
     const struct weir_id *source = &sim->nodes[t->peer].identity.device;
-    size_t n = !t->gap ? 0
-                       : weir_repo_missing (node->repo, &t->db, source, missing,
-                                            WEIR_WANTS_PER_MESSAGE);
+    size_t n =
+        !t->gap ? 0
+                : weir_repo_missing (node->repo, &t->db, source, missing, WEIR_WANTS_PER_MESSAGE);
     e->message.wants = weir_alloc ((n + 1) * sizeof e->message.wants[0]);
     e->message.n_wants = n;
     for (size_t i = 0; i < n; i++) {
@@ -257,6 +260,7 @@ on_find (struct sim *sim, struct sim_node *node, const struct weir_sync_action *
             weir_ranges_add (&e->ranges, &range, &weir_id_zero);
         }
     }
+    sim_watch_allow (sim, node, sim_peer (sim, &a->device)->index, &a->db, &e->ranges);
     sim_tell (sim, e);
 }
 
@@ -314,11 +318,10 @@ give_up (struct sim *sim, struct sim_node *node, struct sim_transfer *t, enum we
 
 /* What was held of a run. */
 static void
-note_again (struct sim_node *node, struct sim_transfer *t, const struct weir_import_result *result)
+note_again (struct sim_transfer *t, const struct weir_import_result *result)
 {
     struct weir_range range = result->range;
     t->again += result->held;
-    node->entries_again += result->held;
     if (result->outcome == WEIR_IMPORT_NEW) {
         range.to_seq = range.from_seq;
         range.from_seq -= result->held;
@@ -345,15 +348,15 @@ import_runs (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
         }
         struct weir_import_result result = { 0 };
         status = weir_repo_import (node->repo, &t->db, weir_bytes (bytes.data, used), source,
-                                   sim->now_ms, &result);
+                                   sim_wall (sim, node), &result);
         if (status != WEIR_OK) {
             return status;
         }
+        sim_watch_body (sim, node, t, weir_bytes (bytes.data, used), &result);
         weir_in_consume (t->in, used);
-        note_again (node, t, &result);
+        note_again (t, &result);
         if (result.outcome == WEIR_IMPORT_NEW) {
             t->entries += result.range.to_seq - result.range.from_seq;
-            node->entries_new += result.range.to_seq - result.range.from_seq;
             sim->stats->forks += result.fork ? 1 : 0;
             sim_note_acked (node, &t->db, &result.range.tip, true);
         } else if (result.outcome == WEIR_IMPORT_PENDING) {
@@ -365,6 +368,11 @@ import_runs (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
             sim->stats->refused++;
             sim_log (sim, "node %u refuses a run: %s", node->index,
                      weir_status_code (result.status));
+            bool bad = result.status == WEIR_BAD_RUN || result.status == WEIR_BAD_SIGNATURE;
+            if (bad && !t->harmed) {
+                sim_fail (sim, "P4: node %u refuses what an honest node sent: %s", node->index,
+                          weir_status_code (result.status));
+            }
         }
     }
 }
@@ -376,6 +384,7 @@ sim_on_frame (struct sim *sim, struct sim_node *node, const struct sim_event *e)
     if (!t) {
         return;
     }
+    t->harmed = t->harmed || e->harmed;
     enum weir_status status =
         weir_in_frame (t->in, e->offset, weir_buf_bytes (&e->body), &e->digest);
     if (status == WEIR_EXISTS) {
@@ -385,7 +394,7 @@ sim_on_frame (struct sim *sim, struct sim_node *node, const struct sim_event *e)
         status = import_runs (sim, node, t);
     }
     if (status != WEIR_OK) {
-        if (status != WEIR_GAP) {
+        if (status != WEIR_GAP && !t->harmed) {
             sim_fail (sim, "node %u: frame: %s", node->index, weir_status_code (status));
         }
         give_up (sim, node, t, status);
@@ -415,9 +424,17 @@ sim_on_ack (struct sim *sim, struct sim_node *node, const struct sim_event *e)
     }
     uint64_t entries = 0;
     if (weir_out_ack (t->out, e->offset, sim->now_ms, &entries) != WEIR_OK) {
-        sim_fail (sim, "node %u: an acknowledgement of what was never sent", node->index);
+        if (!e->harmed) {
+            sim_fail (sim, "node %u: an acknowledgement of what was never sent", node->index);
+        }
+        give_up (sim, node, t, WEIR_BAD_FRAME);
         return;
     }
+    struct weir_ranges acked_ranges = weir_out_take_acked (t->out);
+    if (!e->harmed) {
+        sim_watch_acked (sim, node, t, &acked_ranges);
+    }
+    weir_ranges_fini (&acked_ranges);
     weir_out_limit (t->out, e->limit);
     sim_pump (sim, node, t);
     struct sim_event *acked = sim_tell_new (node, WEIR_SYNC_ACKED);
