@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define FORGET_ROWS_PER_SLICE 2048u
+#define FORGET_CONTENT_PER_SLICE 64u /* their values are large */
 
 /* Deletes rows whose keys start with (table, db#), and for arrivals their row in the log too.
  * Returns how many of `budget` are left. */
@@ -42,7 +43,6 @@ forget_some (struct weir_repo *self)
          table <= WEIR_REPO_TABLE_OF_DB_LAST && budget > 0; table++) {
         budget = forget_table (self, (enum weir_repo_table) table, db, budget);
     }
-    if (budget > 0) {
     for (unsigned table = WEIR_REPO_TABLE_OF_BLOBS_FIRST;
          table <= WEIR_REPO_TABLE_OF_BLOBS_LAST && budget > 0; table++) {
         if (table == WEIR_REPO_TABLE_CONTENT && budget > FORGET_CONTENT_PER_SLICE) {
@@ -50,6 +50,7 @@ forget_some (struct weir_repo *self)
         }
         budget = forget_table (self, (enum weir_repo_table) table, db, budget);
     }
+    if (budget > 0) {
         struct weir_repo_key key = weir_repo_key_db (WEIR_REPO_TABLE_DATABASE, db);
         weir_repo_delete (self, &key);
         self->n_forgotten--;
@@ -69,7 +70,7 @@ weir_repo_work (struct weir_repo *self, uint64_t now_ms)
     weir_repo_pending_expire (self);
     more = weir_repo_budget_work (self) || more;
     more = weir_repo_docs_work (self) || more;
-    weir_repo_flush_if_large (self);
     more = weir_repo_blobs_work (self) || more;
+    weir_repo_flush_if_large (self);
     return more;
 }
