@@ -234,8 +234,10 @@ relation_valid (const struct peers *p, const struct relation *r)
     if (db == NULL) {
         return false;
     }
-    if (db->joining || db->n_members == 0) {
-        return true; /* nothing is known of its members yet: the inviter is who we have */
+    if (db->joining || database_member (db, &p->device) == NULL) {
+        /* What made us a member has not come yet, nor perhaps what made the inviter one, who is
+         * whom we have. */
+        return true;
     }
     const struct member *m = database_member (db, &r->device->id);
     return m != NULL && m->right > 0;

@@ -514,6 +514,26 @@ stranger_with_a_key (void **state)
     world_fini (&w);
 }
 
+/* Of a database joined through one who is not its creator only the beginning came: neither of the
+ * two is a member by that, and the inviter stays who it is asked of. */
+static void
+half_joined (void **state)
+{
+    struct world w;
+    (void) state;
+    world_init (&w);
+    world_relate (&w);
+    w.s[1].rights[0] = 99;
+    w.s[1].rights[1] = 99;
+    w.s[1].has_creator = true;
+    side_start (&w, 0);
+    side_start (&w, 1);
+    world_pass (&w, 3000);
+    BOTH_CONNECTED (&w);
+    assert_true (side_other (&w, 1)->relations->shared);
+    world_fini (&w);
+}
+
 static void
 blocked (void **state)
 {
@@ -1075,6 +1095,7 @@ main (void)
         cmocka_unit_test (cards_newest_and_true),
         cmocka_unit_test (removed),
         cmocka_unit_test (stranger_with_a_key),
+        cmocka_unit_test (half_joined),
         cmocka_unit_test (blocked),
         cmocka_unit_test (related_by_one_side),
         cmocka_unit_test (joins),

@@ -25,7 +25,8 @@ struct side {
     bool has_db;
     bool joining;
     struct weir_id digest;
-    uint32_t rights[2]; /* of side 0 and 1 */
+    uint32_t rights[2]; /* of side 0 and 1; 99: never a member */
+    bool has_creator;   /* who made it is neither of the two */
     uint64_t lag;
     /* what was seen */
     struct weir_id admitted[16];
@@ -145,8 +146,9 @@ answer_rights (struct world *w, struct side *s, struct fake_sent *ask)
     Weir__DbRights m = WEIR__DB_RIGHTS__INIT;
     Weir__DbRight item = WEIR__DB_RIGHT__INIT;
     Weir__DbRight *items[1] = { &item };
-    Weir__Member members[2] = { WEIR__MEMBER__INIT, WEIR__MEMBER__INIT };
-    Weir__Member *pointers[2];
+    Weir__Member members[3] = { WEIR__MEMBER__INIT, WEIR__MEMBER__INIT, WEIR__MEMBER__INIT };
+    Weir__Member *pointers[3];
+    struct weir_id creator = { .b = { 9 } };
     unsigned own = (unsigned) (s - w->s);
     item.has_db = item.has_name = item.has_right = item.has_digest = item.has_joining = true;
     item.db = weir_field_id (&w->db);
@@ -163,6 +165,12 @@ answer_rights (struct world *w, struct side *s, struct fake_sent *ask)
         members[i].device = weir_field_id (&w->s[i].key.device);
         members[i].right = s->rights[i];
         pointers[item.n_members++] = &members[i];
+    }
+    if (s->has_creator) {
+        members[2].has_device = members[2].has_right = true;
+        members[2].device = weir_field_id (&creator);
+        members[2].right = 4;
+        pointers[item.n_members++] = &members[2];
     }
     m.items = items;
     m.n_items = s->has_db ? 1 : 0;
