@@ -212,6 +212,8 @@ $(foreach t,$(INTEGRATION_C),$(eval $(call test_rule,$t,$(EVERYTHING), \
     $(call object,bins/bench/proxy.c))))
 $(eval $(call link_rule,$(OUT)/bin/weir-sim,$(call object,$(wildcard tests/sim/*.c)) \
     $(SUPPORT_O),$(EVERYTHING)))
+# Each signature is verified once in a process (tests/sim/verify.c).
+$(OUT)/bin/weir-sim: LDFLAGS += -Wl,--wrap=weir_verify
 $(eval $(call link_rule,$(OUT)/bin/weir-models,$(call object,$(wildcard tests/models/*.c)) \
     $(SUPPORT_O),$(EVERYTHING)))
 $(foreach f,$(FUZZERS),$(eval $(call link_rule,$(OUT)/fuzz/$f,$(call object,tests/fuzz/$f.c \
@@ -322,6 +324,10 @@ lint:
 	+$(Q)$(SUB) all
 	$(Q)tests/lint/lint.sh $(BUILD)
 
+topologies:
+	+$(Q)$(SUB) sim-programs
+	$(BUILD)/bin/weir-sim --shape all
+
 # ---- the rest -------------------------------------------------------------------------------
 
 # Rewrites in place: FILES, or all.
@@ -370,6 +376,7 @@ help:
 	@echo 'make unit T=DIR   build and run the unit tests under tests/DIR'
 	@echo 'make integration T=WORD    the tests with real processes whose name has WORD'
 	@echo 'make sim SEEDS=N FIRST=S NODES=N   the simulator; a seed repeats a run exactly'
+	@echo 'make topologies   what a body costs in each topology, for docs/topologies.md'
 	@echo 'make models SEEDS=N        random histories against slow, obvious models'
 	@echo 'make fuzz SECONDS=N        each fuzzer for so long, two at a time'
 	@echo 'make chaos        kill and stop processes under load'
@@ -384,7 +391,7 @@ help:
 	@echo 'make clean'
 	@echo 'With BUILD=DIR everything goes there; V=1 shows the commands; WERROR=0 forgives.'
 
-.PHONY: all test unit integration sim models fuzz chaos check-slow coverage lint format run bench deps \
+.PHONY: all test unit integration sim topologies models fuzz chaos check-slow coverage lint format run bench deps \
         docker docker-test install clean help \
         unit-programs sim-programs integration-programs fuzz-programs
 .SECONDARY:

@@ -22,6 +22,7 @@ struct options {
     uint64_t jobs;
     uint64_t seconds; /* 0: until all are run */
     bool shrink;
+    const char *shape;
 };
 
 /* Shared with the children. */
@@ -49,8 +50,9 @@ usage (const char *program)
 {
     fprintf (stderr,
              "usage: %s [--first SEED] [--seeds N] [--jobs N] [--seconds N] [--nodes N]\n"
-             "       [--drop ITEMS] [--shrink] [--verbose]\n",
-             program);
+             "       [--drop ITEMS] [--shrink] [--verbose]\n"
+             "       %s --shape NAME|all [--verbose]\n",
+             program, program);
     return 2;
 }
 
@@ -102,7 +104,8 @@ read_options (int argc, char **argv, struct options *o)
                     || (strcmp (name, "--jobs") == 0 && number_of (value, &o->jobs))
                     || (strcmp (name, "--seconds") == 0 && number_of (value, &o->seconds))
                     || (strcmp (name, "--nodes") == 0 && number_of (value, &nodes))
-                    || (strcmp (name, "--drop") == 0 && read_drop (value, &o->setup));
+                    || (strcmp (name, "--drop") == 0 && read_drop (value, &o->setup))
+                    || (strcmp (name, "--shape") == 0 && (o->shape = value) != NULL);
         if (!good || nodes == 1 || nodes > 10000 || o->jobs == 0 || o->jobs > JOBS_MAX) {
             return false;
         }
@@ -230,6 +233,9 @@ main (int argc, char **argv)
         return usage (argv[0]);
     }
     weir_crypto_init ();
+    if (o.shape) {
+        return sim_shapes (o.shape, o.setup.verbose);
+    }
     size_t size = o.jobs * sizeof (struct share);
     struct share *shares =
         mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

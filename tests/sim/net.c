@@ -153,6 +153,7 @@ sim_send (struct sim *sim, struct sim_event *e)
     struct sim_node *sender = &sim->nodes[e->from];
     struct weir_rand *dice = sim->dice;
     sender->bytes += sim_bytes (e);
+    sender->acks += e->type == SIM_ACK;
     if (!link || link->session != e->session || link->blocked[way]) {
         lose (sim, e);
         return;

@@ -63,6 +63,11 @@ sim_commit (struct sim *sim, struct sim_node *node, unsigned db, bool large, boo
         e->event.db = sim->dbs[db];
         sim_post (sim, e, sim->now_ms + SIM_LIVE_MS);
     }
+    struct weir_entry_facts facts;
+    if (done && sim->meter
+        && weir_repo_entry (node->repo, &sim->dbs[db], &entry, &facts, NULL) == WEIR_OK) {
+        sim_meter_commit (sim, &facts.chain, facts.seq);
+    }
     if (done && follow) {
         sim_note_acked (node, &sim->dbs[db], &entry, false);
     }
@@ -88,6 +93,9 @@ sim_check_durable (struct sim *sim, struct sim_node *node)
 void
 sim_check_seen (struct sim *sim, const struct sim_event *e)
 {
+    if (e->node == SIM_NO_NODE) {
+        return; /* it only was to be that late */
+    }
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         struct weir_entry_facts facts;
         bool young = n == sim->late && sim->late != 0;

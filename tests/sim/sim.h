@@ -308,6 +308,16 @@ struct sim_setup {
     size_t n_drop;
 };
 
+/* When entries reached the last node that got them. */
+struct sim_meter {
+    struct weir_map *by_entry; /* chain and seq -> struct sim_flight */
+    uint64_t committed;
+    uint64_t late_ms;  /* somebody came late, or a cut was mended: since then */
+    uint64_t *last_ms; /* of each entry, from its commit to its last arrival */
+    size_t n_last;
+    size_t last_cap;
+};
+
 struct sim {
     struct weir_rand rand;  /* of the plan */
     struct weir_rand *dice; /* of what happens now */
@@ -341,6 +351,7 @@ struct sim {
     uint64_t next_session;
     struct weir_map *written; /* db, author, lane, seq -> entry id */
     struct sim_stats *stats;
+    struct sim_meter *meter; /* NULL: nothing is measured */
     char failure[512];
 };
 
@@ -479,5 +490,14 @@ void sim_check_written (struct sim *sim, struct sim_node *node, struct sim_acked
 /* shrink.c: prints the smallest history found that fails in the same way. */
 void sim_shrink (const struct sim_setup *setup, const char *program, const char *failure);
 void sim_print_command (const struct sim_setup *setup, const char *program);
+
+/* meter.c: when entries reach the last node. */
+void sim_meter_commit (struct sim *sim, const struct weir_chain *chain, uint64_t seq);
+void sim_meter_arrival (struct sim *sim, const struct weir_chain *chain, uint64_t from_seq,
+                        uint64_t to_seq);
+void sim_meter_end (struct sim_meter *meter);
+
+/* shapes.c: named topologies, measured. */
+int sim_shapes (const char *only, bool verbose);
 
 #endif

@@ -256,6 +256,9 @@ sim_watch_body (struct sim *sim, struct sim_node *node, const struct sim_transfe
         sim_fail (sim, "P6: node %u takes from %u, to whom it only pushes", node->index, t->peer);
     }
     note_known (sim, view, &chain, seq + count);
+    if (sim->meter && result->outcome == WEIR_IMPORT_NEW) {
+        sim_meter_arrival (sim, &chain, seq, seq + count);
+    }
 }
 
 void
