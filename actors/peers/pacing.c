@@ -4,9 +4,13 @@
 
 #include "actors/peers/state.h"
 
+#define RECEIPTS_PROTOCOL 2u
+
 void
-pacing_open (const struct relation *r, Weir__TransferOpen *m)
+pacing_open (const struct link *l, const struct relation *r, Weir__TransferOpen *m)
 {
+    m->has_receipts = true;
+    m->receipts = l->session.protocol >= RECEIPTS_PROTOCOL;
     m->has_priority = m->has_rate = r != NULL;
     if (r != NULL) {
         m->priority = r->priority;

@@ -311,7 +311,7 @@ void sync_arrived (struct peers *p, const Weir__TransferArrived *m);
 void sync_lost (struct peers *p, const Weir__TransferLost *m);
 
 /* ---- pacing.c ---- */
-void pacing_open (const struct relation *r, Weir__TransferOpen *m);
+void pacing_open (const struct link *l, const struct relation *r, Weir__TransferOpen *m);
 /* Priority or rate are others now. */
 void pacing_changed (struct peers *p, const struct relation *r);
 void pacing_stand (struct peers *p, struct relation *r, const struct weir_sync_action *a);

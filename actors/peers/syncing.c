@@ -270,7 +270,7 @@ open_transfer (struct peers *p, const struct weir_sync_action *a, bool out)
         *(out ? &r->out_transfer : &r->in_transfer) = a->transfer;
         r->stands = r->stands && !out;
     }
-    pacing_open (r, &m);
+    pacing_open (l, r, &m);
     (void) weir_actor_ask (p->actor, WEIR_KIND_TRANSFER_OPEN, NULL, &m.base, weir_bytes (NULL, 0),
                            PEERS_ASK_MS, transfer_opened, o);
 }

@@ -5,10 +5,13 @@
  * store_db.c (databases and members), store_doc.c (documents), store_past.c (their versions),
  * store_file.c (exports and imports), store_log.c (log and feed),
  * store_node.c (node state, keys, cards, leases), store_ticket.c, store_sync.c (compare),
- * store_transfer.c (transfers). Nothing here is for other actors. */
+ * store_transfer.c, store_sending.c, store_receiving.c (transfers). Nothing here is for other
+ * actors. */
 
 #include "actors/runtime/actor.h"
+#include "store/base/map.h"
 #include "store/repo.h"
+#include "store/sync/pace.h"
 #include "store/sync/transfer.h"
 
 struct store_transfer;
@@ -47,10 +50,17 @@ struct store {
     uint64_t disk_free_bytes;
 
     struct store_transfer *transfers; /* list */
+    struct store_transfer *busy;      /* those a turn's end, or a sync, has to look at */
+    struct weir_map *by_session;      /* NULL until the first */
+    struct weir_map *by_link;
+    struct weir_pace *sending;   /* whose frame leaves next */
+    struct weir_pace *importing; /* whose run is verified next */
     uint32_t n_transfers;
     uint32_t n_standing;
-    bool pump_again;
     uint64_t pump_timer;
+    uint64_t pump_ms;     /* when it fires */
+    uint64_t pump_due_ms; /* of the turn at hand */
+    uint64_t watch_transfers;
 
     struct store_watch *watches; /* list */
     uint64_t watch_timer;
@@ -138,7 +148,9 @@ void store_transfer_name (struct store *s, const struct weir_log_row *row, struc
                           Weir__Novel *m);
 void store_transfer_feed (struct store *s, const struct weir_log_row *row,
                           const struct weir_ranges *ranges, const struct weir_id *digest);
+/* All, or those over one transport that went. Peers knows why by itself. */
 void store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mailbox);
+void store_transfers_fini (struct store *s);
 void store_transfer_flushed (struct store *s, uint64_t batch);
 void store_tickets_tell (struct store *s);
 void store_joins_tell (struct store *s);

@@ -197,7 +197,7 @@ stop (void **state, struct weir_actor *actor)
 {
     struct store *s = *state;
     (void) actor;
-    store_transfer_drop_all (s, NULL);
+    store_transfers_fini (s);
     (void) weir_repo_flush (s->repo, weir_actor_wall_ms (s->actor));
     weir_repo_close (&s->repo);
     weir_kv_close (&s->kv);

@@ -1,108 +1,110 @@
 /* Transfers at the store: bodies move here and nowhere else. Peers opens one (which session,
  * link, device, database and direction), feeds it ranges and stops it; frames go straight
  * between this actor and the transport that holds the link. What a frame names that was not
- * opened is dropped and counted. */
+ * opened is dropped and counted. This file owns the table and when each is looked at;
+ * store_sending.c and store_receiving.c do the work. */
+
+#include "actors/store/transfers.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/store/state.h"
-
-#define FRAMES_PER_TURN 64u
-#define REFUSED_TOLD_MS 1000u
-
-struct store_transfer {
-    struct store_transfer *next;
-    uint64_t session;
-    uint64_t number;
-    uint64_t link;
-    struct weir_mailbox_id mailbox;
-    struct weir_id device;
-    struct weir_id db;
-    bool is_out;
-    bool started;
-    bool stands;       /* fed here with what is novel */
-    uint32_t priority; /* 0 high, 1 normal, 2 low */
-    uint64_t rate;     /* bytes a second; 0: no limit */
-    struct weir_out *out;
-    struct weir_in *in;
-    struct weir_buf stuck; /* a frame the transport's mailbox had no room for */
-    uint64_t stuck_offset;
-    struct weir_id stuck_digest;
-    bool is_stuck;
-    struct weir_id their_digest; /* told with the byte at digest_offset */
-    uint64_t digest_offset;
-    /* In: consumed in the turn at hand; flushed since the batch that is waited for; waited for.
-     * Only the last may be acknowledged, and only once its batch is synced. */
-    uint64_t open_offset;
-    bool is_open;
-    uint64_t flushed_offset;
-    uint64_t flushed_batch;
-    bool is_flushed;
-    uint64_t batch_offset;
-    uint64_t batch;
-    bool waits;
-    /* In: to be said, again when a mailbox was full. */
-    uint64_t ack_offset;
-    uint64_t ack_limit;
-    bool owes_ack;
-    bool owes_arrived;
-    uint64_t new_entries;
-    bool gap;
-    /* Out: peers fed it and waits to hear that all is acknowledged; what it was not told yet. */
-    bool fed;
-    bool owes_acked;
-    uint64_t acked_entries;
-    struct weir_id acked_digest;
-};
+#define WATCH_MS 1000u
 
 /* ---- finding and ending ---- */
 
-static struct store_transfer *
-find (struct store *s, uint64_t session, uint64_t number, bool is_out)
+#define SESSION_KEY 17
+#define LINK_KEY 33
+
+static struct weir_bytes
+session_key (uint8_t key[SESSION_KEY], uint64_t session, uint64_t number, bool is_out)
 {
-    for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
-        if (t->session == session && t->number == number && t->is_out == is_out) {
-            return t;
-        }
-    }
-    return NULL;
+    weir_store_u64 (key, session);
+    weir_store_u64 (key + 8, number);
+    key[16] = is_out;
+    return weir_bytes (key, SESSION_KEY);
 }
 
-/* By what the wire names; the mailbox is the broker's stamp, the link the transport's. */
-static struct store_transfer *
-find_on_link (struct store *s, const struct weir_mailbox_id *mailbox, uint64_t link,
-              uint64_t number, bool is_out)
+static struct weir_bytes
+link_key (uint8_t key[LINK_KEY], const struct weir_mailbox_id *mailbox, uint64_t link,
+          uint64_t number, bool is_out)
 {
-    for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
-        if (t->number == number && t->is_out == is_out && t->link == link
-            && weir_mailbox_equal (&t->mailbox, mailbox)) {
-            return t;
+    memcpy (key, mailbox->b, 16);
+    weir_store_u64 (key + 16, link);
+    weir_store_u64 (key + 24, number);
+    key[32] = is_out;
+    return weir_bytes (key, LINK_KEY);
+}
+
+struct store_transfer *
+store_transfer_find (struct store *s, uint64_t session, uint64_t number, bool is_out)
+{
+    uint8_t key[SESSION_KEY];
+    return s->by_session == NULL
+               ? NULL
+               : weir_map_get (s->by_session, session_key (key, session, number, is_out));
+}
+
+struct store_transfer *
+store_transfer_on_link (struct store *s, const struct weir_mailbox_id *mailbox, uint64_t link,
+                        uint64_t number, bool is_out)
+{
+    uint8_t key[LINK_KEY];
+    return s->by_link == NULL
+               ? NULL
+               : weir_map_get (s->by_link, link_key (key, mailbox, link, number, is_out));
+}
+
+void
+store_transfer_busy (struct store *s, struct store_transfer *t)
+{
+    if (!t->is_busy) {
+        t->is_busy = true;
+        t->next_busy = s->busy;
+        s->busy = t;
+    }
+}
+
+/* Out of the list of busy ones. */
+static void
+rest (struct store *s, struct store_transfer *t)
+{
+    for (struct store_transfer **at = &s->busy; t->is_busy && *at != NULL; at = &(*at)->next_busy) {
+        if (*at == t) {
+            *at = t->next_busy;
+            break;
         }
     }
-    return NULL;
+    t->is_busy = false;
 }
 
 static void
 drop (struct store *s, struct store_transfer *t)
 {
+    uint8_t session[SESSION_KEY];
+    uint8_t link[LINK_KEY];
     for (struct store_transfer **at = &s->transfers; *at != NULL; at = &(*at)->next) {
         if (*at == t) {
             *at = t->next;
             break;
         }
     }
+    rest (s, t);
+    (void) weir_map_remove (s->by_session, session_key (session, t->session, t->number, t->is_out));
+    (void) weir_map_remove (s->by_link,
+                            link_key (link, &t->mailbox, t->link, t->number, t->is_out));
+    weir_pace_flow_destroy (t->is_out ? s->sending : s->importing, &t->flow);
     weir_out_destroy (&t->out);
     weir_in_destroy (&t->in);
     weir_buf_fini (&t->stuck);
+    weir_ranges_fini (&t->held);
     s->n_standing -= t->stands ? 1u : 0u;
     free (t);
     s->n_transfers--;
 }
 
-/* Gives up and tells peers, whose ladder finds out what is missing. */
-static void
-lose (struct store *s, struct store_transfer *t, enum weir_status why)
+void
+store_transfer_lose (struct store *s, struct store_transfer *t, enum weir_status why)
 {
     Weir__TransferLost m = WEIR__TRANSFER_LOST__INIT;
     s->frames_dropped += why != WEIR_TIMED_OUT; /* the one it was given up for */
@@ -131,7 +133,57 @@ store_transfer_drop_all (struct store *s, const struct weir_mailbox_id *mailbox)
     }
 }
 
-/* ---- opened, fed and stopped by peers ---- */
+void
+store_transfers_fini (struct store *s)
+{
+    store_transfer_drop_all (s, NULL);
+    weir_map_destroy (&s->by_session, NULL);
+    weir_map_destroy (&s->by_link, NULL);
+    weir_pace_destroy (&s->sending);
+    weir_pace_destroy (&s->importing);
+}
+
+/* ---- opened, changed and stopped by peers ---- */
+
+static void
+need_tables (struct store *s)
+{
+    if (s->by_session == NULL) {
+        s->by_session = weir_map_new ();
+        s->by_link = weir_map_new ();
+        s->sending = weir_pace_new (true);
+        s->importing = weir_pace_new (false);
+    }
+}
+
+static void
+keep (struct store *s, const struct store_transfer *made, uint32_t priority, uint64_t rate)
+{
+    uint8_t session[SESSION_KEY];
+    uint8_t link[LINK_KEY];
+    struct weir_pace *pace = made->is_out ? s->sending : s->importing;
+    struct store_transfer *t = weir_alloc (sizeof *t);
+    *t = *made;
+    t->flow = weir_pace_flow_new (pace, &t->device, t);
+    weir_pace_flow_set (pace, t->flow, priority, t->is_out ? rate : 0);
+    if (t->is_out) {
+        t->out = weir_out_new (weir_actor_now_ms (s->actor));
+        if (!t->receipts) {
+            weir_pace_deaf (t->flow);
+        }
+    } else {
+        t->in = weir_in_new (WEIR_CREDIT_BYTES);
+        t->ack_limit = weir_in_limit (t->in);
+    }
+    (void) weir_map_put (s->by_session, session_key (session, t->session, t->number, t->is_out), t);
+    (void) weir_map_put (s->by_link, link_key (link, &t->mailbox, t->link, t->number, t->is_out),
+                         t);
+    t->next = s->transfers;
+    s->transfers = t;
+    s->n_transfers++;
+}
+
+static void watch (void *state, struct weir_actor *actor, void *context);
 
 void
 store_transfer_open (void *state, struct weir_actor *actor, const struct weir_message *message)
@@ -143,14 +195,14 @@ store_transfer_open (void *state, struct weir_actor *actor, const struct weir_me
                                 .number = ask->transfer,
                                 .link = ask->link,
                                 .is_out = ask->has_out && ask->out,
-                                .priority = ask->has_priority ? ask->priority : 1,
-                                .rate = ask->rate };
+                                .receipts = ask->has_receipts && ask->receipts };
     enum weir_status status = WEIR_OK;
+    need_tables (s);
     if (!ask->has_mailbox || ask->mailbox.len != sizeof t.mailbox.b
         || weir_field_get_id (&t.device, ask->has_device, ask->device) != WEIR_OK
         || weir_field_get_id (&t.db, ask->has_db, ask->db) != WEIR_OK) {
         status = WEIR_BAD_MESSAGE;
-    } else if (find (s, t.session, t.number, t.is_out) != NULL) {
+    } else if (store_transfer_find (s, t.session, t.number, t.is_out) != NULL) {
         store_answer (s, &message->envelope, NULL); /* a resend */
         return;
     } else if (s->n_transfers >= WEIR_TRANSFERS_MAX) {
@@ -165,16 +217,11 @@ store_transfer_open (void *state, struct weir_actor *actor, const struct weir_me
         return;
     }
     memcpy (t.mailbox.b, ask->mailbox.data, sizeof t.mailbox.b);
-    struct store_transfer *kept = weir_alloc (sizeof *kept);
-    *kept = t;
-    if (t.is_out) {
-        kept->out = weir_out_new (weir_actor_now_ms (actor));
-    } else {
-        kept->in = weir_in_new (WEIR_CREDIT_BYTES);
+    keep (s, &t, ask->has_priority ? ask->priority : WEIR_PRIORITY_NORMAL, ask->rate);
+    if (s->watch_transfers == 0) {
+        s->watch_transfers =
+            weir_actor_timer (actor, weir_actor_now_ms (actor) + WATCH_MS, watch, NULL);
     }
-    kept->next = s->transfers;
-    s->transfers = kept;
-    s->n_transfers++;
     store_answer (s, &message->envelope, NULL);
 }
 
@@ -191,98 +238,16 @@ store_transfer_set (void *state, struct weir_actor *actor, const struct weir_mes
 {
     struct store *s = state;
     const Weir__TransferSet *ask = (const Weir__TransferSet *) message->meta;
-    struct store_transfer *t = find (s, ask->session, ask->transfer, ask->has_out && ask->out);
+    struct store_transfer *t =
+        store_transfer_find (s, ask->session, ask->transfer, ask->has_out && ask->out);
     (void) actor;
     if (t != NULL) {
-        t->priority = ask->has_priority ? ask->priority : t->priority;
-        t->rate = ask->has_rate ? ask->rate : t->rate;
+        if (ask->has_priority || ask->has_rate) { /* one goes with the other */
+            weir_pace_flow_set (t->is_out ? s->sending : s->importing, t->flow,
+                                ask->has_priority ? ask->priority : WEIR_PRIORITY_NORMAL,
+                                t->is_out ? ask->rate : 0);
+        }
         stand (s, t, ask->has_stand ? ask->stand : t->stands);
-    }
-}
-
-void
-store_transfer_start (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct store *s = state;
-    const Weir__TransferStart *ask = (const Weir__TransferStart *) message->meta;
-    struct store_transfer *t = find (s, ask->session, ask->transfer, true);
-    (void) actor;
-    if (t != NULL) {
-        t->started = true;
-        weir_out_limit (t->out, ask->limit);
-    }
-}
-
-void
-store_transfer_send (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct store *s = state;
-    const Weir__TransferSend *ask = (const Weir__TransferSend *) message->meta;
-    struct store_transfer *t = find (s, ask->session, ask->transfer, true);
-    struct weir_ranges ranges = { 0 };
-    struct weir_ranges ordered = { 0 };
-    struct weir_id digest = { 0 };
-    (void) actor;
-    if (t == NULL) {
-        return; /* it was lost, and peers was told */
-    }
-    for (size_t i = 0; i < ask->n_ranges; i++) {
-        const Weir__Range *m = ask->ranges[i];
-        struct weir_range range = { .chain.lane = m->lane,
-                                    .from_seq = m->from_seq,
-                                    .to_seq = m->to_seq };
-        if (weir_field_get_id (&range.chain.author, m->has_author, m->author) == WEIR_OK
-            && weir_field_get_id (&range.tip, m->has_tip, m->tip) == WEIR_OK) {
-            weir_ranges_add (&ranges, &range, &weir_id_zero);
-        }
-    }
-    weir_ignore (weir_field_get_id (&digest, ask->has_digest, ask->digest));
-    store_order (s, &t->db, &ranges, &ordered);
-    weir_out_feed (t->out, &ordered, &digest);
-    weir_ranges_fini (&ordered);
-    t->fed = true;
-    weir_ranges_fini (&ranges);
-}
-
-/* Does this transfer get the row by itself? Not to where it came from, and a leaf pushes only its
- * own. */
-static bool
-stands_for (const struct store *s, const struct store_transfer *t, const struct weir_log_row *row)
-{
-    const struct weir_settings_values *v = weir_actor_settings (s->actor);
-    bool forwards = v->forward && strcmp (v->role, "leaf") != 0;
-    return t->stands && weir_id_equal (&t->db, &row->db)
-           && !weir_id_equal (&t->device, &row->source)
-           && (forwards || weir_id_is_zero (&row->source));
-}
-
-void
-store_transfer_name (struct store *s, const struct weir_log_row *row, struct weir_arena *arena,
-                     Weir__Novel *m)
-{
-    m->fed = weir_arena_array (arena, s->n_standing + 1, sizeof *m->fed);
-    for (struct store_transfer *t = s->transfers; t != NULL && m->fed != NULL; t = t->next) {
-        Weir__Fed *fed = stands_for (s, t, row) ? weir_arena_alloc (arena, sizeof *fed) : NULL;
-        if (fed != NULL) {
-            *fed = (Weir__Fed) WEIR__FED__INIT;
-            fed->has_session = fed->has_transfer = true;
-            fed->session = t->session;
-            fed->transfer = t->number;
-            m->fed[m->n_fed++] = fed;
-        }
-    }
-}
-
-void
-store_transfer_feed (struct store *s, const struct weir_log_row *row,
-                     const struct weir_ranges *ranges, const struct weir_id *digest)
-{
-    for (struct store_transfer *t = s->n_standing > 0 ? s->transfers : NULL; t != NULL;
-         t = t->next) {
-        if (stands_for (s, t, row)) {
-            weir_out_feed (t->out, ranges, digest);
-            t->fed = true;
-        }
     }
 }
 
@@ -291,87 +256,39 @@ store_transfer_stop (void *state, struct weir_actor *actor, const struct weir_me
 {
     struct store *s = state;
     const Weir__TransferStop *ask = (const Weir__TransferStop *) message->meta;
-    struct store_transfer *t = find (s, ask->session, ask->transfer, ask->has_out && ask->out);
+    struct store_transfer *t =
+        store_transfer_find (s, ask->session, ask->transfer, ask->has_out && ask->out);
     (void) actor;
     if (t != NULL) {
         drop (s, t);
     }
 }
 
-/* ---- sending ---- */
-
-static bool say_owed (struct store *s, struct store_transfer *t);
+/* ---- turns ---- */
 
 static bool
-send_frame (struct store *s, struct store_transfer *t, uint64_t offset, struct weir_bytes bytes,
-            const struct weir_id *digest)
+needs (const struct store_transfer *t)
 {
-    Weir__Frame m = WEIR__FRAME__INIT;
-    m.has_link = m.has_transfer = m.has_offset = m.has_bytes = true;
-    m.link = t->link;
-    m.transfer = t->number;
-    m.offset = offset;
-    m.bytes = (uint32_t) bytes.len;
-    m.has_digest = !weir_id_is_zero (digest);
-    m.digest = weir_field_id (digest);
-    return weir_actor_send_about (s->actor, WEIR_KIND_FRAME_OUT, &t->mailbox, &t->device, &t->db, 0,
-                                  &m.base, bytes)
-           == WEIR_OK;
+    return t->is_open || t->is_flushed || t->waits || t->owes_ack || t->owes_receipt
+           || t->owes_arrived || t->owes_acked || t->is_stuck || t->is_early;
 }
 
-/* Reads runs for the ranges at hand until enough is buffered. */
-static void
-read_ahead (struct store *s, struct store_transfer *t)
-{
-    struct weir_buf runs = { 0 };
-    struct weir_range range;
-    uint64_t from_seq;
-    size_t bytes_max;
-    while (weir_out_wants (t->out, &range, &from_seq, &bytes_max)) {
-        uint64_t next_seq = range.to_seq;
-        weir_buf_clear (&runs);
-        enum weir_status status =
-            weir_repo_read (s->repo, &t->db, &range, from_seq, bytes_max, &runs, &next_seq);
-        if (status == WEIR_BUSY) {
-            break; /* compared when readable, sent when synced: a turn after that */
-        }
-        if (status != WEIR_OK) {
-            weir_buf_clear (&runs);
-            next_seq = range.to_seq;
-        }
-        weir_out_bytes (t->out, weir_buf_bytes (&runs), next_seq);
-    }
-    weir_buf_fini (&runs);
-}
-
-/* A bounded number of frames a turn; true when there is more to do at once. */
+/* Says what is owed and forgets who owes nothing; true when a mailbox was full. */
 static bool
-pump (struct store *s, struct store_transfer *t)
+look_at_busy (struct store *s)
 {
-    uint64_t offset;
-    struct weir_bytes bytes;
-    struct weir_id digest;
-    if (t->is_stuck) {
-        if (!send_frame (s, t, t->stuck_offset, weir_buf_bytes (&t->stuck), &t->stuck_digest)) {
-            return true;
-        }
-        t->is_stuck = false;
-    }
-    for (size_t n = 0; n < FRAMES_PER_TURN; n++) {
-        read_ahead (s, t);
-        if (!weir_out_frame (t->out, weir_actor_now_ms (s->actor), &offset, &bytes, &digest)) {
-            return false;
-        }
-        if (!send_frame (s, t, offset, bytes, &digest)) {
-            weir_buf_clear (&t->stuck);
-            weir_buf_put_bytes (&t->stuck, bytes);
-            t->stuck_offset = offset;
-            t->stuck_digest = digest;
-            t->is_stuck = true;
-            return true;
+    bool again = false;
+    for (struct store_transfer **at = &s->busy; *at != NULL;) {
+        struct store_transfer *t = *at;
+        again = !(t->is_out ? store_send_owed (s, t) : store_receive_owed (s, t)) || again;
+        if (needs (t)) {
+            at = &t->next_busy;
+        } else {
+            *at = t->next_busy;
+            t->is_busy = false;
         }
     }
-    return true;
+    return again;
 }
 
 static void
@@ -380,292 +297,78 @@ pump_later (void *state, struct weir_actor *actor, void *context)
     struct store *s = state;
     (void) actor;
     (void) context;
-    s->pump_timer = 0;
-    store_transfer_pump (s);
+    s->pump_timer = 0; /* the end of the turn does it */
+}
+
+static void
+pump_at (struct store *s, uint64_t at_ms)
+{
+    if (at_ms == UINT64_MAX || (s->pump_timer != 0 && s->pump_ms <= at_ms)) {
+        return;
+    }
+    weir_actor_timer_cancel (s->actor, s->pump_timer);
+    s->pump_ms = at_ms;
+    s->pump_timer = weir_actor_timer (s->actor, at_ms, pump_later, NULL);
 }
 
 void
 store_transfer_pump (struct store *s)
 {
+    const struct weir_settings_values *v = weir_actor_settings (s->actor);
+    if (s->by_session == NULL) {
+        return;
+    }
+    weir_pace_limit (s->sending, v->rate_per_peer, v->rate_in_all);
+    weir_pace_limit (s->importing, v->verify_kb_per_peer << 10, 0);
+    s->pump_due_ms = UINT64_MAX;
+    store_receive_turn (s);
+    store_send_turn (s);
+    if (look_at_busy (s)) {
+        uint64_t soon = weir_actor_now_ms (s->actor) + 1;
+        s->pump_due_ms = soon < s->pump_due_ms ? soon : s->pump_due_ms;
+    }
+    pump_at (s, s->pump_due_ms);
+}
+
+/* Gives up those to whom nothing gets through. */
+static void
+watch (void *state, struct weir_actor *actor, void *context)
+{
+    struct store *s = state;
     struct store_transfer *next;
-    uint64_t now = weir_actor_now_ms (s->actor);
-    bool again = false;
+    uint64_t now = weir_actor_now_ms (actor);
+    (void) context;
     for (struct store_transfer *t = s->transfers; t != NULL; t = next) {
         next = t->next;
-        if (t->is_out && t->started) {
-            if (weir_out_stalled (t->out, now)) {
-                lose (s, t, WEIR_TIMED_OUT);
-                continue;
-            }
-            again = pump (s, t) || again;
-            if (t->fed && weir_out_idle (t->out)) {
-                t->owes_acked = true; /* there was nothing to send */
-            }
-        }
-        again = !say_owed (s, t) || again;
-    }
-    if (again && s->pump_timer == 0) {
-        s->pump_timer = weir_actor_timer (s->actor, now + 1, pump_later, NULL);
-    }
-}
-
-/* Tells peers what was acknowledged since it was told last; false when its mailbox is full. */
-static bool
-say_acked (struct store *s, struct store_transfer *t)
-{
-    Weir__TransferAcked m = WEIR__TRANSFER_ACKED__INIT;
-    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
-    struct weir_ranges acked = weir_out_take_acked (t->out);
-    m.has_transfer = m.has_session = m.has_entries = m.has_idle = true;
-    m.transfer = t->number;
-    m.session = t->session;
-    m.entries = t->acked_entries;
-    m.idle = weir_out_idle (t->out);
-    m.has_digest = !weir_id_is_zero (&t->acked_digest);
-    m.digest = weir_field_id (&t->acked_digest);
-    (void) store_put_ranges (arena, &acked, &m.ranges, &m.n_ranges);
-    /* What a full mailbox takes from the ranges, the next digest mends. */
-    enum weir_status status =
-        weir_actor_send_about (s->actor, WEIR_KIND_TRANSFER_ACKED, NULL, &t->device, &t->db, 0,
-                               &m.base, weir_bytes (NULL, 0));
-    weir_ranges_fini (&acked);
-    weir_arena_destroy (&arena);
-    if (status != WEIR_OK) {
-        return false;
-    }
-    t->fed = t->fed && !m.idle;
-    t->acked_entries = 0;
-    t->acked_digest = weir_id_zero;
-    t->owes_acked = false;
-    return true;
-}
-
-void
-store_ack_in (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct store *s = state;
-    const Weir__Ack *m = (const Weir__Ack *) message->meta;
-    struct store_transfer *t =
-        find_on_link (s, &message->envelope.from, m->link, m->transfer, true);
-    struct weir_id digest;
-    uint64_t entries = 0;
-    if (t == NULL) {
-        s->frames_dropped++;
-        return;
-    }
-    enum weir_status status = weir_out_ack (t->out, m->offset, weir_actor_now_ms (actor), &entries);
-    if (status != WEIR_OK) {
-        lose (s, t, status);
-        return;
-    }
-    weir_out_limit (t->out, m->limit);
-    t->acked_entries += entries;
-    if (weir_field_get_id (&digest, m->has_digest, m->digest) == WEIR_OK) {
-        t->acked_digest = digest;
-    }
-    t->owes_acked = true;
-    (void) say_acked (s, t); /* else the pump says it */
-}
-
-/* ---- receiving ---- */
-
-static void
-tell_refused (struct store *s, const struct store_transfer *t, enum weir_status why)
-{
-    uint64_t now = weir_actor_now_ms (s->actor);
-    if (s->refused_told_ms == 0 || now >= s->refused_told_ms + REFUSED_TOLD_MS) {
-        s->refused_told_ms = now;
-        weir_actor_event (s->actor, "run_refused", &t->device, &t->db, why,
-                          "code=%s refused_since_start=%llu", weir_status_code (why),
-                          (unsigned long long) s->refused);
-    }
-}
-
-/* Imports the whole runs at the front of what came. A run that is refused or waits for another
- * does not end the transfer: the rest may be good, and the digests tell that they differ. */
-static enum weir_status
-import_runs (struct store *s, struct store_transfer *t)
-{
-    struct weir_bytes bytes = weir_in_bytes (t->in);
-    uint64_t now = weir_actor_wall_ms (s->actor);
-    size_t at = 0;
-    enum weir_status status = WEIR_OK;
-    while (status == WEIR_OK && at < bytes.len) {
-        struct weir_bytes rest = weir_bytes (bytes.data + at, bytes.len - at);
-        struct weir_import_result result = { 0 };
-        size_t used = 0;
-        status = weir_run_length (rest, &used);
-        if (status != WEIR_OK) {
-            break;
-        }
-        status = weir_repo_import (s->repo, &t->db, weir_bytes (rest.data, used), &t->device, now,
-                                   &result);
-        if (status != WEIR_OK) {
-            break;
-        }
-        at += used;
-        if (result.outcome == WEIR_IMPORT_NEW) {
-            s->imports++;
-            t->new_entries += result.range.to_seq - result.range.from_seq;
-            if (result.fork) {
-                weir_actor_event (s->actor, "fork_seen", &result.range.chain.author, &t->db,
-                                  WEIR_OK, "one key wrote from two places; lane=%016llx",
-                                  (unsigned long long) result.range.chain.lane);
-            }
-        } else if (result.outcome == WEIR_IMPORT_PENDING) {
-            t->gap = true;
-        } else if (result.outcome == WEIR_IMPORT_REFUSED) {
-            s->refused++;
-            tell_refused (s, t, result.status);
+        if (t->is_out && weir_out_stalled (t->out, now)) {
+            store_transfer_lose (s, t, WEIR_TIMED_OUT);
         }
     }
-    weir_in_consume (t->in, at);
-    return status == WEIR_PENDING ? WEIR_OK : status;
-}
-
-void
-store_frame_in (void *state, struct weir_actor *actor, const struct weir_message *message)
-{
-    struct store *s = state;
-    const Weir__Frame *m = (const Weir__Frame *) message->meta;
-    struct store_transfer *t =
-        find_on_link (s, &message->envelope.from, m->link, m->transfer, false);
-    struct weir_id digest = { 0 };
-    (void) actor;
-    if (t == NULL) {
-        s->frames_dropped++;
-        return;
-    }
-    weir_ignore (weir_field_get_id (&digest, m->has_digest, m->digest));
-    enum weir_status status = weir_in_frame (t->in, m->offset, message->body, &digest);
-    if (status == WEIR_EXISTS) {
-        return;
-    }
-    if (status == WEIR_OK && !store_writable (s, NULL)) {
-        status = WEIR_DISK_FULL;
-    }
-    if (status == WEIR_OK) {
-        status = import_runs (s, t);
-    }
-    if (status != WEIR_OK) {
-        lose (s, t, status);
-        return;
-    }
-    t->open_offset = weir_in_consumed (t->in);
-    t->is_open = true; /* even a frame of nothing but a digest has an end to tell */
-    struct weir_id told = weir_in_digest (t->in);
-    if (!weir_id_is_zero (&told)) {
-        t->their_digest = told;
-        t->digest_offset = t->open_offset;
-    }
-}
-
-/* One batch at a time is waited for; what came in the meantime waits for the newest of them. */
-static void
-wait_next (struct store_transfer *t)
-{
-    if (!t->waits && t->is_flushed) {
-        t->batch = t->flushed_batch;
-        t->batch_offset = t->flushed_offset;
-        t->waits = true;
-        t->is_flushed = false;
-    }
+    s->watch_transfers =
+        s->transfers != NULL ? weir_actor_timer (actor, now + WATCH_MS, watch, NULL) : 0;
 }
 
 /* The turn's group was handed to the disk as `batch`: what was consumed in it waits for that. */
 void
 store_transfer_flushed (struct store *s, uint64_t batch)
 {
-    for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
-        if (t->is_open) {
-            t->flushed_offset = t->open_offset;
-            t->flushed_batch = batch;
-            t->is_flushed = true;
-            t->is_open = false;
-            wait_next (t);
-        }
+    for (struct store_transfer *t = s->busy; t != NULL; t = t->next_busy) {
+        store_receive_flushed (t, batch);
     }
-}
-
-static bool
-say_ack (struct store *s, struct store_transfer *t)
-{
-    struct weir_id digest = store_digest (s, &t->db);
-    Weir__Ack m = WEIR__ACK__INIT;
-    m.has_link = m.has_transfer = m.has_offset = m.has_limit = true;
-    m.link = t->link;
-    m.transfer = t->number;
-    m.offset = t->ack_offset;
-    m.limit = t->ack_limit;
-    /* The digest says what is readable here: it is told when all of it that came is durable. */
-    m.has_digest = t->open_offset == t->ack_offset;
-    m.digest = weir_field_id (&digest);
-    if (weir_actor_send_about (s->actor, WEIR_KIND_ACK_OUT, &t->mailbox, &t->device, &t->db, 0,
-                               &m.base, weir_bytes (NULL, 0))
-        != WEIR_OK) {
-        return false;
-    }
-    t->owes_ack = false;
-    return true;
-}
-
-static bool
-say_arrived (struct store *s, struct store_transfer *t)
-{
-    struct weir_id digest = store_digest (s, &t->db);
-    Weir__TransferArrived m = WEIR__TRANSFER_ARRIVED__INIT;
-    m.has_transfer = m.has_session = m.has_digest = m.has_gap = true;
-    m.transfer = t->number;
-    m.session = t->session;
-    m.digest = weir_field_id (&digest);
-    m.gap = t->gap;
-    m.has_entries = true;
-    m.entries = t->new_entries;
-    m.has_their_digest = !weir_id_is_zero (&t->their_digest);
-    m.their_digest = weir_field_id (&t->their_digest);
-    if (weir_actor_send_about (s->actor, WEIR_KIND_TRANSFER_ARRIVED, NULL, &t->device, &t->db, 0,
-                               &m.base, weir_bytes (NULL, 0))
-        != WEIR_OK) {
-        return false;
-    }
-    t->gap = false;
-    t->new_entries = 0;
-    t->their_digest = weir_id_zero;
-    t->owes_arrived = false;
-    return true;
-}
-
-/* Says what waits to be said; false when a mailbox is full: to be tried again. */
-static bool
-say_owed (struct store *s, struct store_transfer *t)
-{
-    bool said = !t->owes_acked || say_acked (s, t);
-    said = (!t->owes_ack || say_ack (s, t)) && said;
-    return (!t->owes_arrived || say_arrived (s, t)) && said;
 }
 
 /* Acknowledges, cumulatively, what is durable now; tells peers at the end of a burst. */
 void
 store_transfer_synced (struct store *s, uint64_t synced)
 {
-    bool again = false;
-    for (struct store_transfer *t = s->transfers; t != NULL; t = t->next) {
-        while (t->waits && t->batch <= synced) {
-            uint64_t limit = 0;
-            if (weir_in_durable (t->in, t->batch_offset, &limit)) {
-                t->ack_offset = t->batch_offset;
-                t->ack_limit = limit;
-                t->owes_ack = true;
-            }
-            bool ended = !weir_id_is_zero (&t->their_digest) && t->digest_offset <= t->batch_offset;
-            t->owes_arrived = t->owes_arrived || ended || t->gap;
-            t->waits = false;
-            wait_next (t);
+    for (struct store_transfer *t = s->busy; t != NULL; t = t->next_busy) {
+        store_receive_synced (s, t, synced);
+        if (t->is_early) {
+            t->is_early = false;
+            weir_pace_ready (s->sending, t->flow);
         }
-        again = !say_owed (s, t) || again;
     }
-    if (again && s->pump_timer == 0) {
-        s->pump_timer =
-            weir_actor_timer (s->actor, weir_actor_now_ms (s->actor) + 1, pump_later, NULL);
+    if (look_at_busy (s)) {
+        pump_at (s, weir_actor_now_ms (s->actor) + 1);
     }
 }

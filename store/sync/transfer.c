@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW_MS 250u
+#define PERIOD_MS 250u /* credit follows what became durable in so much time at least */
 /* With something in flight, less room than this waits for the acknowledgement that makes more
  * of it, so that a full window is not cut into crumbs. */
 #define CRUMB_BYTES WEIR_FRAME_BYTES_MIN
@@ -36,10 +36,8 @@ struct weir_out {
     uint64_t sent;
     uint64_t acked;
     uint64_t limit;
-    uint64_t unsent;
-    size_t frame_bytes;
-    uint64_t window_ms; /* since when `carried` is counted */
-    uint64_t carried;
+    uint64_t received; /* acked <= received <= sent */
+    uint64_t received_taken;
     uint64_t progress_ms;
 };
 
@@ -47,9 +45,14 @@ struct weir_in {
     struct weir_buf buffer;
     size_t buffer_first;
     uint64_t credit;
-    uint64_t taken; /* stream offsets */
+    uint64_t credit_max;
+    uint64_t limit; /* stream offsets */
+    uint64_t taken;
+    uint64_t told; /* of `taken` */
     uint64_t consumed;
     uint64_t durable;
+    uint64_t period_ms; /* since when `carried` is counted; 0: not yet */
+    uint64_t carried;
     struct weir_id digest;
 };
 
@@ -57,8 +60,6 @@ struct weir_out *
 weir_out_new (uint64_t now_ms)
 {
     struct weir_out *self = weir_alloc (sizeof *self);
-    self->frame_bytes = WEIR_FRAME_BYTES_FIRST;
-    self->window_ms = now_ms;
     self->progress_ms = now_ms;
     return self;
 }
@@ -110,15 +111,15 @@ buffered (const struct weir_out *self)
 }
 
 bool
-weir_out_wants (const struct weir_out *self, struct weir_range *range, uint64_t *from_seq,
-                size_t *bytes_max)
+weir_out_wants (const struct weir_out *self, size_t ahead, struct weir_range *range,
+                uint64_t *from_seq, size_t *bytes_max)
 {
-    if (self->queue_first >= self->queue.count || buffered (self) >= WEIR_FRAME_BYTES_MAX / 2) {
+    if (self->queue_first >= self->queue.count || buffered (self) >= ahead) {
         return false;
     }
     *range = self->queue.items[self->queue_first];
     *from_seq = self->queue_seq;
-    *bytes_max = WEIR_FRAME_BYTES_MAX - buffered (self);
+    *bytes_max = 2 * ahead - buffered (self);
     return true;
 }
 
@@ -162,9 +163,7 @@ weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t next_seq
     uint64_t to_seq = range->to_seq;
     weir_assert (next_seq <= to_seq && next_seq > self->queue_seq);
     uint64_t entries = next_seq - self->queue_seq;
-    if (runs.len == 0) {
-        self->unsent += entries;
-    } else {
+    if (runs.len > 0) {
         if (self->buffer_first > 0) {
             memmove (self->buffer.data, self->buffer.data + self->buffer_first, buffered (self));
             self->buffer.len -= self->buffer_first;
@@ -181,15 +180,15 @@ weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t next_seq
 }
 
 bool
-weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset, struct weir_bytes *bytes,
-                struct weir_id *digest)
+weir_out_frame (struct weir_out *self, uint64_t now_ms, size_t bytes_max, uint64_t *offset,
+                struct weir_bytes *bytes, struct weir_id *digest)
 {
     size_t len = buffered (self);
     bool last_read = self->queue_first >= self->queue.count;
     if (len == 0 && !(last_read && self->digest_due)) {
         return false;
     }
-    size_t want = len < self->frame_bytes ? len : self->frame_bytes;
+    size_t want = len < bytes_max ? len : bytes_max;
     uint64_t room = self->limit > self->sent ? self->limit - self->sent : 0;
     if (want > room) {
         if (room == 0 || (room < CRUMB_BYTES && self->sent > self->acked)) {
@@ -198,10 +197,7 @@ weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset, struct
         want = (size_t) room;
     }
     if (self->sent == self->acked) {
-        /* What the link carries is measured while it is busy. */
-        self->window_ms = now_ms;
         self->progress_ms = now_ms;
-        self->carried = 0;
     }
     *offset = self->sent;
     *bytes = weir_bytes (len > 0 ? self->buffer.data + self->buffer_first : NULL, want);
@@ -215,47 +211,37 @@ weir_out_frame (struct weir_out *self, uint64_t now_ms, uint64_t *offset, struct
     return true;
 }
 
-/* The next frames hold what the link carried in 250 ms: up by doubling, down at once. */
-static void
-measure (struct weir_out *self, uint64_t bytes, uint64_t now_ms)
+enum weir_status
+weir_out_received (struct weir_out *self, uint64_t offset, uint64_t now_ms)
 {
-    self->carried += bytes;
-    uint64_t elapsed = now_ms > self->window_ms ? now_ms - self->window_ms : 1;
-    uint64_t estimate = self->carried * WINDOW_MS / elapsed;
-    if (estimate > self->frame_bytes * 2) {
-        estimate = self->frame_bytes * 2;
+    if (offset > self->sent) {
+        return WEIR_BAD_FRAME;
     }
-    if (estimate < self->frame_bytes && elapsed < WINDOW_MS) {
-        return;
+    if (offset > self->received) {
+        self->received = offset;
+        self->progress_ms = now_ms;
     }
-    if (estimate > WEIR_FRAME_BYTES_MAX) {
-        estimate = WEIR_FRAME_BYTES_MAX;
-    }
-    /* A burst that fitted into the window says nothing against the link. */
-    if (estimate >= self->frame_bytes || self->acked < self->sent) {
-        self->frame_bytes =
-            estimate < WEIR_FRAME_BYTES_MIN ? WEIR_FRAME_BYTES_MIN : (size_t) estimate;
-    }
-    if (elapsed >= WINDOW_MS) {
-        self->window_ms = now_ms;
-        self->carried = 0;
-    }
+    return WEIR_OK;
+}
+
+uint64_t
+weir_out_take_received (struct weir_out *self)
+{
+    uint64_t bytes = self->received - self->received_taken;
+    self->received_taken = self->received;
+    return bytes;
 }
 
 enum weir_status
 weir_out_ack (struct weir_out *self, uint64_t offset, uint64_t now_ms, uint64_t *entries)
 {
-    if (offset > self->sent) {
-        return WEIR_BAD_FRAME;
-    }
+    enum weir_status status = weir_out_received (self, offset, now_ms);
     *entries = 0;
-    if (offset <= self->acked) {
-        return WEIR_OK; /* late or repeated: acknowledgements are cumulative */
+    if (status != WEIR_OK || offset <= self->acked) {
+        return status; /* late or repeated: acknowledgements are cumulative */
     }
-    uint64_t bytes = offset - self->acked;
     self->acked = offset;
     self->progress_ms = now_ms;
-    measure (self, bytes, now_ms);
     while (self->marks_first < self->marks_count && self->marks[self->marks_first].end <= offset) {
         const struct mark *mark = &self->marks[self->marks_first++];
         *entries += mark->entries;
@@ -293,23 +279,13 @@ weir_out_stalled (const struct weir_out *self, uint64_t now_ms)
            && now_ms - self->progress_ms >= WEIR_TRANSFER_STALL_MS;
 }
 
-uint64_t
-weir_out_offset (const struct weir_out *self)
-{
-    return self->sent;
-}
-
-uint64_t
-weir_out_unsent (const struct weir_out *self)
-{
-    return self->unsent;
-}
-
 struct weir_in *
 weir_in_new (uint64_t credit_bytes)
 {
     struct weir_in *self = weir_alloc (sizeof *self);
     self->credit = credit_bytes > WEIR_CREDIT_BYTES_MIN ? credit_bytes : WEIR_CREDIT_BYTES_MIN;
+    self->credit_max = self->credit;
+    self->limit = self->credit;
     return self;
 }
 
@@ -342,7 +318,7 @@ weir_in_frame (struct weir_in *self, uint64_t offset, struct weir_bytes bytes,
         return WEIR_BAD_FRAME;
     }
     if (bytes.len > 0) {
-        if (self->buffer_first > 0) {
+        if (self->buffer_first * 2 > self->buffer.len) {
             size_t left = self->buffer.len - self->buffer_first;
             memmove (self->buffer.data, self->buffer.data + self->buffer_first, left);
             self->buffer.len = left;
@@ -383,15 +359,45 @@ weir_in_consumed (const struct weir_in *self)
 }
 
 bool
-weir_in_durable (struct weir_in *self, uint64_t offset, uint64_t *limit)
+weir_in_durable (struct weir_in *self, uint64_t offset, uint64_t now_ms, uint64_t *limit)
 {
     weir_assert (offset <= self->consumed);
     if (offset <= self->durable) {
         return false;
     }
+    self->carried += offset - self->durable;
     self->durable = offset;
-    *limit = weir_in_limit (self);
+    uint64_t ms = now_ms > self->period_ms ? now_ms - self->period_ms : 0;
+    if (ms >= PERIOD_MS) {
+        uint64_t rate = self->carried * 1000 / ms;
+        if (self->period_ms > 0) {
+            self->credit = rate < WEIR_CREDIT_BYTES_MIN ? WEIR_CREDIT_BYTES_MIN
+                           : rate > self->credit_max    ? self->credit_max
+                                                        : rate;
+        }
+        self->period_ms = now_ms;
+        self->carried = 0;
+    }
+    if (self->durable + self->credit > self->limit) {
+        self->limit = self->durable + self->credit;
+    }
+    *limit = self->limit;
     return true;
+}
+
+bool
+weir_in_receipt (struct weir_in *self, uint64_t *received)
+{
+    bool some = self->taken > self->told;
+    self->told = self->taken;
+    *received = self->taken;
+    return some;
+}
+
+uint64_t
+weir_in_received (const struct weir_in *self)
+{
+    return self->taken;
 }
 
 struct weir_id
@@ -408,5 +414,5 @@ weir_in_digest (struct weir_in *self)
 uint64_t
 weir_in_limit (const struct weir_in *self)
 {
-    return self->durable + self->credit;
+    return self->limit;
 }

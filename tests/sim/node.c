@@ -262,7 +262,7 @@ acknowledge (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
 {
     uint64_t limit = 0;
     t->batch = 0;
-    if (!weir_in_durable (t->in, t->batch_offset, &limit)) {
+    if (!weir_in_durable (t->in, t->batch_offset, sim->now_ms, &limit)) {
         return;
     }
     struct weir_id digest = sim_digest (node, &t->db);

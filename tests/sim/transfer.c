@@ -100,7 +100,7 @@ sim_pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
         struct weir_range range;
         uint64_t seq;
         size_t max;
-        while (weir_out_wants (t->out, &range, &seq, &max)) {
+        while (weir_out_wants (t->out, WEIR_FRAME_BYTES_FIRST, &range, &seq, &max)) {
             uint64_t next = range.to_seq;
             weir_buf_clear (&runs);
             enum weir_status status =
@@ -120,7 +120,8 @@ sim_pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
         }
         struct weir_bytes bytes;
         struct sim_event *e = sim_event_new (SIM_FRAME, t->peer);
-        if (!weir_out_frame (t->out, sim->now_ms, &e->offset, &bytes, &e->digest)) {
+        if (!weir_out_frame (t->out, sim->now_ms, WEIR_FRAME_BYTES_FIRST, &e->offset, &bytes,
+                             &e->digest)) {
             sim_event_free (e);
             break;
         }

@@ -40,7 +40,7 @@ read_all (struct weir_out *out, size_t size)
     struct weir_range range;
     uint64_t seq;
     size_t max;
-    while (weir_out_wants (out, &range, &seq, &max)) {
+    while (weir_out_wants (out, WEIR_FRAME_BYTES_MAX / 2, &range, &seq, &max)) {
         struct weir_buf b = { 0 };
         do {
             weir_buf_put_u64 (&b, seq++);
@@ -71,8 +71,8 @@ test_all_arrives_in_order (void **state)
         uint64_t offset;
         struct weir_bytes bytes;
         struct weir_id digest;
-        assert_true (weir_out_frame (out, now, &offset, &bytes, &digest));
-        assert_true (bytes.len <= WEIR_FRAME_BYTES_MAX);
+        assert_true (weir_out_frame (out, now, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
+        assert_true (bytes.len <= WEIR_FRAME_BYTES_FIRST);
         assert_int_equal (weir_in_frame (in, offset, bytes, &digest), WEIR_OK);
         assert_int_equal (weir_in_frame (in, offset, bytes, &digest), WEIR_EXISTS);
         while (weir_in_bytes (in).len >= 100) {
@@ -87,7 +87,7 @@ test_all_arrives_in_order (void **state)
         }
         uint64_t limit;
         now += 10;
-        if (weir_in_durable (in, weir_in_consumed (in), &limit)) {
+        if (weir_in_durable (in, weir_in_consumed (in), now, &limit)) {
             uint64_t entries;
             weir_out_limit (out, limit);
             assert_int_equal (weir_out_ack (out, weir_in_consumed (in), now, &entries), WEIR_OK);
@@ -98,7 +98,8 @@ test_all_arrives_in_order (void **state)
     }
     assert_int_equal (next, 40000);
     assert_int_equal (acked, 40000);
-    assert_int_equal (weir_out_offset (out), 4000000);
+    assert_int_equal (weir_out_take_received (out), 4000000);
+    assert_int_equal (weir_out_take_received (out), 0);
     assert_true (told);
     struct weir_id none = weir_in_digest (in);
     assert_true (weir_id_is_zero (&none));
@@ -119,64 +120,103 @@ test_limit_is_never_passed (void **state)
     struct weir_bytes bytes;
     struct weir_id digest;
     uint64_t entries;
-    assert_false (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_false (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     weir_out_limit (out, 1000);
-    assert_true (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_true (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     assert_int_equal (bytes.len, 1000);
     assert_true (weir_id_is_zero (&digest));
-    assert_false (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_false (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     /* A crumb waits for the acknowledgement, and limits only grow. */
     weir_out_limit (out, 1010);
     weir_out_limit (out, 5);
-    assert_false (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_false (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     assert_int_equal (weir_out_ack (out, 1000, 1, &entries), WEIR_OK);
     assert_int_equal (entries, 0); /* the read was larger: not all of it is durable */
-    assert_true (weir_out_frame (out, 1, &offset, &bytes, &digest));
+    assert_true (weir_out_frame (out, 1, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     assert_int_equal (bytes.len, 10);
     assert_int_equal (weir_out_ack (out, 1011, 1, &entries), WEIR_BAD_FRAME);
     weir_out_destroy (&out);
 }
 
+/* What was received and is not durable yet makes nothing safe, but says that the other lives. */
 static void
-test_frames_follow_the_link (void **state)
+test_receipts (void **state)
 {
     (void) state;
     struct weir_out *out = weir_out_new (0);
-    weir_out_limit (out, UINT64_MAX);
-    feed (out, 0, 200000, &digest_one);
-    uint64_t now = 0;
     uint64_t offset;
     struct weir_bytes bytes;
     struct weir_id digest;
     uint64_t entries;
-    size_t fast = 0;
-    for (int i = 0; i < 20; i++) {
-        read_all (out, 100);
-        assert_true (weir_out_frame (out, now, &offset, &bytes, &digest));
-        fast = bytes.len;
-        assert_true (fast <= WEIR_FRAME_BYTES_MAX);
-        assert_int_equal (weir_out_ack (out, offset + bytes.len, ++now, &entries), WEIR_OK);
-    }
-    assert_true (fast > WEIR_FRAME_BYTES_FIRST);
-    /* Now the link carries 8 KiB a second. */
-    uint64_t acked = weir_out_offset (out);
-    for (int i = 0; i < 60; i++) {
-        read_all (out, 100);
-        while (weir_out_offset (out) < acked + WEIR_FRAME_BYTES_MAX
-               && weir_out_frame (out, now, &offset, &bytes, &digest)) {
-            read_all (out, 100);
-        }
-        now += 1000;
-        acked += 8192;
-        assert_int_equal (weir_out_ack (out, acked, now, &entries), WEIR_OK);
-    }
-    acked = weir_out_offset (out);
-    assert_int_equal (weir_out_ack (out, acked, now, &entries), WEIR_OK);
+    weir_out_limit (out, UINT64_MAX);
+    feed (out, 0, 100, &digest_one);
     read_all (out, 100);
-    assert_true (weir_out_frame (out, now, &offset, &bytes, &digest));
-    assert_true (bytes.len <= 2 * WEIR_FRAME_BYTES_FIRST);
-    assert_true (bytes.len >= WEIR_FRAME_BYTES_MIN);
+    assert_true (weir_out_frame (out, 0, 6000, &offset, &bytes, &digest));
+    assert_int_equal (bytes.len, 6000);
+    assert_true (weir_out_frame (out, 0, 6000, &offset, &bytes, &digest));
+    assert_int_equal (bytes.len, 4000);
+    assert_int_equal (weir_out_received (out, 10001, 5), WEIR_BAD_FRAME);
+    assert_int_equal (weir_out_received (out, 4000, WEIR_TRANSFER_STALL_MS - 1), WEIR_OK);
+    assert_int_equal (weir_out_received (out, 3000, WEIR_TRANSFER_STALL_MS), WEIR_OK); /* late */
+    assert_false (weir_out_stalled (out, WEIR_TRANSFER_STALL_MS));
+    assert_true (weir_out_stalled (out, 2 * WEIR_TRANSFER_STALL_MS));
+    assert_int_equal (weir_out_take_received (out), 4000);
+    struct weir_ranges acked = weir_out_take_acked (out);
+    assert_int_equal (acked.count, 0);
+    assert_int_equal (weir_out_ack (out, 10000, 5, &entries), WEIR_OK);
+    assert_int_equal (entries, 100);
+    assert_int_equal (weir_out_take_received (out), 6000);
     weir_out_destroy (&out);
+    /* The other end: told once, whatever of it is consumed. */
+    struct weir_in *in = weir_in_new (0);
+    uint8_t junk[100] = { 0 };
+    uint64_t received;
+    assert_false (weir_in_receipt (in, &received));
+    assert_int_equal (weir_in_frame (in, 0, weir_bytes (junk, 100), &weir_id_zero), WEIR_OK);
+    weir_in_consume (in, 60);
+    assert_true (weir_in_receipt (in, &received));
+    assert_int_equal (received, 100);
+    assert_false (weir_in_receipt (in, &received));
+    weir_in_destroy (&in);
+}
+
+/* The credit is what becomes durable in a second, between one run and what was told at first. */
+static void
+test_credit_follows_what_is_durable (void **state)
+{
+    (void) state;
+    static const struct {
+        uint64_t bytes_per_s;
+        uint64_t credit;
+        uint64_t ms;
+    } table[] = {
+        { 32000, WEIR_CREDIT_BYTES_MIN, 200000 },
+        { 2000000, 2000000, 10000 },
+        { 50000000, WEIR_CREDIT_BYTES, 2000 },
+    };
+    static uint8_t junk[WEIR_FRAME_BYTES_MAX];
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct weir_in *in = weir_in_new (WEIR_CREDIT_BYTES);
+        uint64_t limit = weir_in_limit (in);
+        uint64_t before = limit;
+        uint64_t at = 0;
+        for (uint64_t now = 1; now < table[i].ms; now += 50) {
+            uint64_t left = table[i].bytes_per_s / 20;
+            while (left > 0) {
+                uint64_t n = left < sizeof junk ? left : sizeof junk;
+                assert_int_equal (
+                    weir_in_frame (in, at, weir_bytes (junk, (size_t) n), &weir_id_zero), WEIR_OK);
+                weir_in_consume (in, (size_t) n);
+                at += n;
+                left -= n;
+                assert_true (weir_in_durable (in, at, now, &limit));
+                assert_true (limit >= before); /* what was given is not taken back */
+                before = limit;
+            }
+        }
+        assert_in_range (limit - at, table[i].credit * 9 / 10, table[i].credit * 11 / 10);
+        weir_in_destroy (&in);
+    }
 }
 
 static void
@@ -192,7 +232,7 @@ test_nothing_to_read_tells_the_digest (void **state)
     uint64_t offset;
     struct weir_bytes bytes;
     struct weir_id digest;
-    assert_true (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_true (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     assert_int_equal (bytes.len, 0);
     assert_true (weir_id_equal (&digest, &digest_one));
     assert_true (weir_out_idle (out));
@@ -203,23 +243,22 @@ test_nothing_to_read_tells_the_digest (void **state)
     struct weir_id theirs = weir_in_digest (in);
     assert_true (weir_id_equal (&theirs, &digest_one));
     uint64_t limit;
-    assert_false (weir_in_durable (in, 0, &limit));
+    assert_false (weir_in_durable (in, 0, 1, &limit));
     weir_in_destroy (&in);
-    /* A range the store could not read is skipped and counted. */
+    /* A range the store could not read is skipped. */
     feed (out, 7, 19, &digest_two);
     struct weir_range range;
     uint64_t seq;
     size_t max;
-    assert_true (weir_out_wants (out, &range, &seq, &max));
+    assert_true (weir_out_wants (out, WEIR_FRAME_BYTES_MAX / 2, &range, &seq, &max));
     assert_int_equal (seq, 7);
     weir_out_bytes (out, weir_bytes (NULL, 0), range.to_seq);
-    assert_false (weir_out_wants (out, &range, &seq, &max));
-    assert_int_equal (weir_out_unsent (out), 12);
-    assert_true (weir_out_frame (out, 0, &offset, &bytes, &digest));
-    assert_false (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_false (weir_out_wants (out, WEIR_FRAME_BYTES_MAX / 2, &range, &seq, &max));
+    assert_true (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
+    assert_false (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     /* An empty range is not even queued. */
     feed (out, 9, 9, &digest_two);
-    assert_false (weir_out_wants (out, &range, &seq, &max));
+    assert_false (weir_out_wants (out, WEIR_FRAME_BYTES_MAX / 2, &range, &seq, &max));
     weir_out_destroy (&out);
 }
 
@@ -235,7 +274,7 @@ test_stall (void **state)
     uint64_t offset;
     struct weir_bytes bytes;
     struct weir_id digest;
-    assert_true (weir_out_frame (out, 1000000, &offset, &bytes, &digest));
+    assert_true (weir_out_frame (out, 1000000, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     assert_false (weir_out_stalled (out, 999999));
     assert_false (weir_out_stalled (out, 1000000 + WEIR_TRANSFER_STALL_MS - 1));
     assert_true (weir_out_stalled (out, 1000000 + WEIR_TRANSFER_STALL_MS));
@@ -287,9 +326,9 @@ test_hostile_frames (void **state)
     assert_true (weir_id_is_zero (&none));
     weir_in_consume (in, (size_t) at - 5);
     uint64_t limit;
-    assert_true (weir_in_durable (in, at - 5, &limit));
+    assert_true (weir_in_durable (in, at - 5, 1, &limit));
     assert_int_equal (limit, at - 5 + WEIR_CREDIT_BYTES_MIN);
-    assert_false (weir_in_durable (in, at - 6, &limit));
+    assert_false (weir_in_durable (in, at - 6, 1, &limit));
     assert_int_equal (weir_in_frame (in, at, weir_bytes (junk, 1), &weir_id_zero), WEIR_OK);
     weir_in_consume (in, 6);
     none = weir_in_digest (in);
@@ -311,7 +350,7 @@ test_many_marks (void **state)
         uint64_t offset;
         struct weir_bytes bytes;
         struct weir_id digest;
-        assert_true (weir_out_frame (out, i, &offset, &bytes, &digest));
+        assert_true (weir_out_frame (out, i, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
         assert_true (weir_id_equal (&digest, &digest_one));
         if (i >= 3) { /* always three behind */
             uint64_t entries;
@@ -337,7 +376,7 @@ test_acked_ranges (void **state)
     feed (out, 0, 4, &digest_one);
     feed (out, 9, 10, &digest_one);
     read_all (out, 50);
-    assert_true (weir_out_frame (out, 0, &offset, &bytes, &digest));
+    assert_true (weir_out_frame (out, 0, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     assert_int_equal (bytes.len, 250);
     assert_int_equal (weir_out_ack (out, 199, 1, &entries), WEIR_OK);
     struct weir_ranges acked = weir_out_take_acked (out);
@@ -354,7 +393,7 @@ test_acked_ranges (void **state)
     /* Skipped as unreadable: the peer was never sent it. */
     feed (out, 10, 12, &digest_two);
     weir_out_bytes (out, weir_bytes (NULL, 0), 12);
-    assert_true (weir_out_frame (out, 3, &offset, &bytes, &digest));
+    assert_true (weir_out_frame (out, 3, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
     assert_int_equal (weir_out_ack (out, 250, 3, &entries), WEIR_OK);
     acked = weir_out_take_acked (out);
     assert_int_equal (acked.count, 0);
@@ -375,7 +414,7 @@ test_acked_ranges_are_bounded (void **state)
         struct weir_id digest;
         feed (out, i, i + 1, &digest_one);
         read_all (out, 50);
-        assert_true (weir_out_frame (out, i, &offset, &bytes, &digest));
+        assert_true (weir_out_frame (out, i, WEIR_FRAME_BYTES_FIRST, &offset, &bytes, &digest));
         assert_int_equal (weir_out_ack (out, (i + 1) * 50, i, &entries), WEIR_OK);
     }
     struct weir_ranges acked = weir_out_take_acked (out);
@@ -390,7 +429,8 @@ main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_all_arrives_in_order),
         cmocka_unit_test (test_limit_is_never_passed),
-        cmocka_unit_test (test_frames_follow_the_link),
+        cmocka_unit_test (test_receipts),
+        cmocka_unit_test (test_credit_follows_what_is_durable),
         cmocka_unit_test (test_nothing_to_read_tells_the_digest),
         cmocka_unit_test (test_stall),
         cmocka_unit_test (test_hostile_frames),
