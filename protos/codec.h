@@ -11,6 +11,7 @@
 #include "protos/node.pb-c.h"
 #include "protos/presence.pb-c.h"
 #include "protos/store.pb-c.h"
+#include "protos/sync.pb-c.h"
 #include "protos/wire.pb-c.h"
 #include "store/base/arena.h"
 #include "store/base/limits.h"

@@ -2,7 +2,7 @@
  * one attempt (protos/link.proto); the pace is kept here: 100 ms to 1 s, at most 64 at a time, the
  * longest waiting first. */
 
-#include "actors/peers/state.h"
+#include "actors/peers/history.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,6 +242,7 @@ link_end (struct peers *p, struct link *l, enum weir_status status, const char *
         return;
     }
     if (l->in_sync) {
+        history_session_down (p, l);
         sync_session_down (p, l);
         presence_session_down (p, l);
     }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/peers/state.h"
+#include "actors/peers/history.h"
 
 /* ---- start ---- */
 
@@ -31,6 +31,7 @@ store_opened (void *state, struct weir_actor *actor, void *context, enum weir_st
         p->device = device;
         sync_start (p);
         presence_start (p);
+        history_start (p);
         rows_load (p);
         return;
     }
@@ -98,6 +99,7 @@ stop (void **state, struct weir_actor *actor)
                 l->device->dirty = true;
             }
         }
+        history_stop (p);
         rows_flush (p, NULL, NULL);
     }
     verb_waits_free (p);
@@ -305,6 +307,8 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_TRANSPORT_LIST, verb_transport_list },
     { WEIR_KIND_TRANSPORT_SET, verb_transport_set },
     { WEIR_KIND_KEY_ROTATE_LINK, verb_rotate_link },
+    { WEIR_KIND_SYNC_EXPLAIN, verb_sync_explain },
+    { WEIR_KIND_SYNC_HISTORY, verb_sync_history },
     { WEIR_KIND_PRESENCE_SET, verb_presence_set },
     { WEIR_KIND_PRESENCE_REMOVE, verb_presence_remove },
     { WEIR_KIND_PRESENCE_LIST, verb_presence_list },

@@ -4,7 +4,6 @@
 
 #include "actors/peers/state.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -369,26 +368,20 @@ rows_forget_device (struct peers *p, const struct device *d)
     forget (p, key);
 }
 
-/* One row a finished sync in which something moved, in a ring: the oldest makes way. */
 void
-rows_history (struct peers *p, const struct relation *r, uint64_t entries)
+rows_forget (struct peers *p, const char *key)
 {
-    char key[KEY_MAX];
+    forget (p, key);
+}
+
+void
+rows_put (struct peers *p, const char *const *keys, const struct weir_bytes *values, size_t n)
+{
     struct batch b = { .peers = p, .arena = weir_arena_new (64u << 10) };
-    struct weir_buf value = { 0 };
-    snprintf (key, sizeof key, "history/%05" PRIu64, p->history_next % WEIR_HISTORY_ROWS_MAX);
-    weir_buf_put_u8 (&value, ROW_VERSION);
-    weir_buf_put_u64 (&value, weir_actor_wall_ms (p->actor));
-    weir_buf_put_bytes (&value, weir_id_bytes (&r->device->id));
-    weir_buf_put_bytes (&value, weir_id_bytes (&r->db));
-    weir_buf_put_u64 (&value, entries);
-    add_row (&b, key, weir_buf_bytes (&value));
-    p->history_next++;
-    weir_buf_clear (&value);
-    weir_buf_put_u64 (&value, p->history_next);
-    add_row (&b, prefixes[4], weir_buf_bytes (&value));
+    for (size_t i = 0; i < n; i++) {
+        add_row (&b, keys[i], values[i]);
+    }
     send_batch (&b, NULL, NULL);
-    weir_buf_fini (&value);
     free (b.rows);
     weir_arena_destroy (&b.arena);
 }

@@ -37,7 +37,6 @@ struct relation {
     bool known_any;
     bool refreshing;
     bool stepped;                       /* became equal since the last flush */
-    uint64_t moved;                     /* entries, since the last row of history */
     struct weir_id told;                /* the last digest they told; zero: none */
     uint64_t acked;                     /* entries, ever */
     uint64_t out_session, out_transfer; /* the transfer that sends to them */
@@ -146,6 +145,7 @@ struct link {
 struct wait; /* of SYNC_WAIT, PEER_PING; verbs_sync.c, verbs_peer.c */
 struct ping;
 struct presence; /* presence.c */
+struct history;  /* history.c */
 
 struct peers {
     struct weir_actor *actor;
@@ -191,6 +191,7 @@ struct peers {
     uint64_t history_next;
 
     struct presence *presence;
+    struct history *history;
     struct wait *waits;
     struct ping *pings;
     bool look_at_waits;
@@ -204,7 +205,9 @@ void rows_flush_later (struct peers *p);
 void rows_flush (struct peers *p, weir_actor_answer_fn *done, void *context);
 void rows_forget_relation (struct peers *p, const struct relation *r);
 void rows_forget_device (struct peers *p, const struct device *d);
-void rows_history (struct peers *p, const struct relation *r, uint64_t entries);
+void rows_forget (struct peers *p, const char *key);
+/* Now, beside the batches. */
+void rows_put (struct peers *p, const char *const *keys, const struct weir_bytes *values, size_t n);
 
 /* ---- devices.c ---- */
 struct device *device_find (struct peers *p, const struct weir_id *id);
@@ -395,6 +398,8 @@ PEERS_HANDLER (sync_unrelate);
 PEERS_HANDLER (transport_list);
 PEERS_HANDLER (transport_set);
 PEERS_HANDLER (rotate_link);
+PEERS_HANDLER (sync_explain);
+PEERS_HANDLER (sync_history);
 PEERS_HANDLER (presence_set);
 PEERS_HANDLER (presence_remove);
 PEERS_HANDLER (presence_list);

@@ -1,7 +1,7 @@
 /* The synchronizer's hands and ears: its actions become messages to the store, to transports and
  * to retry; what those say becomes its events. It decides nothing itself. */
 
-#include "actors/peers/state.h"
+#include "actors/peers/history.h"
 #include "store/crypto/hash.h"
 
 #include <stdlib.h>
@@ -298,6 +298,10 @@ feed_transfer (struct peers *p, const struct weir_sync_action *a)
     m.digest = weir_field_id (&a->digest);
     m.ranges = wire_ranges_make (&a->ranges, arena);
     m.n_ranges = m.ranges != NULL ? a->ranges.count : 0;
+    struct relation *r = relation_of (p, &a->device, &a->db);
+    if (r != NULL) {
+        history_sent (p, r, a->session, a->transfer, &a->ranges);
+    }
     (void) weir_actor_send_about (p->actor, WEIR_KIND_TRANSFER_SEND, NULL, &a->device, &a->db, 0,
                                   &m.base, weir_bytes (NULL, 0));
     weir_arena_destroy (&arena);
@@ -341,6 +345,7 @@ sync_behind (struct peers *p, struct relation *r, enum weir_status status)
     r->behind = true;
     r->due = false;
     r->last_error = status;
+    history_failed (p, r, status);
     tell_retry (p, r, WEIR_KIND_BEHIND, status);
 }
 
@@ -358,7 +363,6 @@ in_step (struct peers *p, const struct weir_sync_action *a)
     r->due = false;
     r->last_error = WEIR_OK;
     r->stepped = true; /* the rest can wait: it is off the live path */
-    r->moved += a->entries;
     p->look_at_waits = true;
     rows_flush_later (p);
 }
@@ -378,10 +382,6 @@ sync_look_at_steps (struct peers *p)
             r->stepped = false;
             if (weir_sync_find (p->sync, &d->id, &r->db, &s) && s.phase == WEIR_SYNC_EQUAL) {
                 known_equal (p, r, &s.their_digest);
-            }
-            if (r->moved > 0) {
-                rows_history (p, r, r->moved);
-                r->moved = 0;
             }
         }
     }
@@ -503,6 +503,18 @@ digest_is (struct peers *p, const struct weir_id *id, const struct weir_id *dige
     }
 }
 
+static struct relation *
+sender (struct peers *p, uint64_t session, uint64_t transfer)
+{
+    struct link *l = link_of_session (p, session);
+    for (struct relation *r = l != NULL ? l->device->relations : NULL; r != NULL; r = r->next) {
+        if (r->out_session == session && r->out_transfer == transfer) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
 void
 sync_novel (struct peers *p, const Weir__Novel *m)
 {
@@ -526,23 +538,17 @@ sync_novel (struct peers *p, const Weir__Novel *m)
     for (size_t i = 0; r != NULL && i < ranges.count; i++) {
         known_add (r, &ranges.items[i]); /* who sent it has it */
     }
+    for (size_t i = 0; i < e.n_fed; i++) {
+        r = sender (p, e.fed[i].session, e.fed[i].transfer);
+        if (r != NULL) {
+            history_sent (p, r, e.fed[i].session, e.fed[i].transfer, &ranges);
+        }
+    }
     sync_step (p, &e);
     p->look_at_waits = true;
 done:
     weir_ranges_fini (&ranges);
     weir_arena_destroy (&arena);
-}
-
-static struct relation *
-sender (struct peers *p, uint64_t session, uint64_t transfer)
-{
-    struct link *l = link_of_session (p, session);
-    for (struct relation *r = l != NULL ? l->device->relations : NULL; r != NULL; r = r->next) {
-        if (r->out_session == session && r->out_transfer == transfer) {
-            return r;
-        }
-    }
-    return NULL;
 }
 
 static struct relation *
@@ -569,6 +575,9 @@ sync_acked (struct peers *p, const Weir__TransferAcked *m)
     struct relation *r = sender (p, m->session, m->transfer);
     if (weir_field_get_id (&e.their_digest, m->has_digest, m->digest) != WEIR_OK) {
         e.their_digest = weir_id_zero;
+    }
+    if (r != NULL) {
+        history_acked (p, r, m);
     }
     if (r != NULL && m->entries > 0) {
         r->acked += m->entries;
@@ -605,6 +614,7 @@ sync_arrived (struct peers *p, const Weir__TransferArrived *m)
         e.digest = weir_id_zero;
     }
     if (r != NULL) {
+        history_arrived (p, r, m);
         digest_is (p, &r->db, &e.digest);
         r->device->received += m->entries;
         r->device->dirty = r->device->dirty || m->entries > 0;

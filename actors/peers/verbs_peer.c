@@ -1,7 +1,7 @@
 /* What clients ask about peers and transports. Reads answer from memory, but for lag, which the
  * store counts; writes answer once they are on disk. */
 
-#include "actors/peers/state.h"
+#include "actors/peers/history.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +169,7 @@ peer_message (struct peers *p, struct device *d, const struct listing *listing,
     m->sent_entries = d->sent;
     m->received_entries = d->received;
     put_reason (p, d, arena, m);
+    m->figures = history_figures_make (p, &d->id, arena);
     m->addresses = weir_arena_array (arena, WEIR_CARD_ADDRESSES_MAX + 1, sizeof *m->addresses);
     for (size_t i = 0; d->card != NULL && m->addresses != NULL && i < d->card->n_addresses; i++) {
         m->addresses[m->n_addresses++] = wire_copy_str (arena, d->card->addresses[i]);

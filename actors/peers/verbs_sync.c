@@ -1,7 +1,7 @@
 /* What clients ask about sync. The promise is truth (P9): in step is said only when the digest
  * that the other side told last equals ours as the store has it now. */
 
-#include "actors/peers/state.h"
+#include "actors/peers/history.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +40,8 @@ pair_reason (struct peers *p, const struct relation *r, const struct weir_sync_s
     if (d->link == NULL) {
         bool dialable = d->typed || (d->card != NULL && d->card->n_addresses > 0);
         *text = d->last_why != NULL ? d->last_why
-                : dialable             ? "not connected yet"
-                                       : "no address of it is known: it must dial us";
+                : dialable          ? "not connected yet"
+                                    : "no address of it is known: it must dial us";
         return d->last_error != WEIR_OK ? d->last_error : WEIR_NOT_REACHABLE_OR_NOT_ADMITTED;
     }
     if (s != NULL && s->last_error != WEIR_OK) {
@@ -184,6 +184,23 @@ put_counters (struct peers *p, Weir__SyncStatus *m)
     m->bursts = counters.bursts;
 }
 
+/* Of each peer in the table, once. */
+static void
+put_figures (struct peers *p, const struct table *table, struct weir_arena *arena,
+             Weir__SyncStatus *m)
+{
+    m->figures = weir_arena_array (arena, table->n + 1, sizeof *m->figures);
+    for (size_t i = 0; m->figures != NULL && i < table->n; i++) {
+        bool seen = i > 0 /* pairs of one device stand together */
+                    && weir_id_equal (&table->rows[i - 1].device, &table->rows[i].device);
+        Weir__Figures *figures =
+            seen ? NULL : history_figures_make (p, &table->rows[i].device, arena);
+        if (figures != NULL) {
+            m->figures[m->n_figures++] = figures;
+        }
+    }
+}
+
 static void
 table_done (struct peers *p, struct table *table)
 {
@@ -215,6 +232,7 @@ table_done (struct peers *p, struct table *table)
         verb_answer (p, &table->request, &waited.base);
     } else {
         put_counters (p, &m);
+        put_figures (p, table, arena, &m);
         verb_answer (p, &table->request, &m.base);
     }
     weir_arena_destroy (&arena);

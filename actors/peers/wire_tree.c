@@ -143,8 +143,7 @@ wire_wants_read (Weir__Wanted **items, size_t n, struct weir_arena *arena,
     enum weir_status status = wants != NULL ? WEIR_OK : WEIR_TOO_LARGE;
     for (size_t i = 0; status == WEIR_OK && i < n; i++) {
         status = weir_field_get_id (&wants[i].id, items[i]->has_id, items[i]->id);
-        wants[i].from_seq =
-            items[i]->has_from_seq ? items[i]->from_seq : WEIR_SYNC_FROM_UNKNOWN;
+        wants[i].from_seq = items[i]->has_from_seq ? items[i]->from_seq : WEIR_SYNC_FROM_UNKNOWN;
     }
     if (status == WEIR_OK) {
         *out = wants;

@@ -105,6 +105,9 @@ size_t cli_heads (const char *text, ProtobufCBinaryData **out);
 /* ---- peer.c ---- */
 json_t *cli_peer_json (const Weir__Peer *m);
 
+/* ---- explain.c ---- */
+json_t *cli_figures_json (const Weir__Figures *m); /* null for NULL */
+
 /* ---- verbs, by file ---- */
 #define VERB(fn, noun, verb, usage, min, max, options, node, text) int cli_##fn (struct cli *c);
 #include "bins/cli/verbs.def"

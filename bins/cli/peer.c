@@ -71,6 +71,7 @@ cli_peer_json (const Weir__Peer *m)
         cli_u64 (m->received_entries));
     json_object_set_new (out, "addresses", texts_json (m->addresses, m->n_addresses));
     json_object_set_new (out, "databases", pairs);
+    json_object_set_new (out, "figures", cli_figures_json (m->figures));
     return out;
 }
 
@@ -376,71 +377,21 @@ cli_sync_status (struct cli *c)
         }
         json_array_append_new (list, pair);
     }
+    json_t *figures = json_array ();
+    for (size_t i = 0; i < m->n_figures; i++) {
+        json_array_append_new (figures, cli_figures_json (m->figures[i]));
+    }
     if (c->json) {
-        cli_json (json_pack ("{s:O, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs", list, "enabled",
-                             (int) m->enabled, "waiting", cli_u64 (m->waiting), "parked",
-                             cli_u64 (m->parked), "messages_in", cli_u64 (m->messages_in),
-                             "messages_out", cli_u64 (m->messages_out), "ladders",
-                             cli_u64 (m->ladders), "bursts", cli_u64 (m->bursts)));
+        cli_json (json_pack ("{s:O, s:O, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "pairs", list,
+                             "figures", figures, "enabled", (int) m->enabled, "waiting",
+                             cli_u64 (m->waiting), "parked", cli_u64 (m->parked), "messages_in",
+                             cli_u64 (m->messages_in), "messages_out", cli_u64 (m->messages_out),
+                             "ladders", cli_u64 (m->ladders), "bursts", cli_u64 (m->bursts)));
     } else if (!m->enabled) {
         cli_note (c, "enabled = no: nothing is sent by itself");
     }
     json_decref (list);
-    cli_reply_fini (&reply);
-    return 0;
-}
-
-int
-cli_sync_explain (struct cli *c)
-{
-    Weir__SyncAsk ask = sync_ask (c);
-    struct cli_reply reply;
-    int code = cli_call (c, WEIR_KIND_SYNC_STATUS, &ask.base, NO_BODY, &reply);
-    if (code != 0) {
-        return code;
-    }
-    const Weir__SyncStatus *m = (const Weir__SyncStatus *) reply.answer.meta;
-    bool all = true;
-    json_t *list = json_array ();
-    for (size_t i = 0; i < m->n_pairs; i++) {
-        const Weir__Pair *x = m->pairs[i];
-        json_t *pair = pair_json (x);
-        const char *who = json_string_value (json_object_get (pair, "peer_name"));
-        const char *why = json_string_value (json_object_get (pair, "reason_text"));
-        who = who[0] != '\0' ? who : json_string_value (json_object_get (pair, "peer"));
-        json_t *said;
-        if (x->in_step) {
-            said = json_sprintf ("%s holds all that is here, and nothing that is not", who);
-        } else if (x->lag_known && x->lag_entries == 0) {
-            said = json_sprintf ("as far as is known, %s lacks nothing (%s)%s%s", who,
-                                 json_string_value (json_object_get (pair, "phase")),
-                                 why[0] != '\0' ? ": " : "", why);
-        } else if (x->lag_known) {
-            said =
-                json_sprintf ("%s lacks %llu %s (%s)%s%s", who, (unsigned long long) x->lag_entries,
-                              x->lag_entries == 1 ? "entry" : "entries",
-                              json_string_value (json_object_get (pair, "phase")),
-                              why[0] != '\0' ? ": " : "", why);
-        } else {
-            said = json_sprintf ("what %s holds is not known (%s)%s%s", who,
-                                 json_string_value (json_object_get (pair, "phase")),
-                                 why[0] != '\0' ? ": " : "", why);
-        }
-        all = all && x->in_step;
-        if (!c->json) {
-            cli_put (stdout, json_string_value (said));
-            putchar ('\n');
-        }
-        json_object_set_new (pair, "words", said);
-        json_array_append_new (list, pair);
-    }
-    if (m->n_pairs == 0 && !c->json) {
-        puts ("no peer keeps this database in step: weir db share, or weir sync add");
-    }
-    if (c->json) {
-        cli_json (json_pack ("{s:O, s:b}", "pairs", list, "in_step", all && m->n_pairs > 0));
-    }
-    json_decref (list);
+    json_decref (figures);
     cli_reply_fini (&reply);
     return 0;
 }

@@ -165,6 +165,7 @@
 #define WEIR_RETRY_DELAY_S_MAX 64u
 #define WEIR_PARKED_DAYS 30u
 #define WEIR_HISTORY_ROWS_MAX 10000u
+#define WEIR_HISTORY_DAYS 90u
 
 /* Presence: what one device may have in one database, what a database may hold of all, how far
  * and how long it goes; a database's whole list fits into one message. */

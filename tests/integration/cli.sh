@@ -200,6 +200,17 @@ walk a 0 1 "sync now" notes
 walk a 0 1 "sync wait" notes --timeout 30s
 has '"synced": *true'
 walk a 0 1 "sync explain" notes
+has '"in_sync": *true'
+has '"code": *"in_sync"'
+walk a 0 1 "sync explain" notes --peer b
+walk a 4 0 "sync explain" notes --peer nobody
+moved () { on a sync history notes --peer b --json | grep -q '"out_entries": *[1-9]'; }
+until_true 10 moved
+walk a 0 1 "sync history"
+walk a 0 1 "sync history" notes --limit 1
+has '"result": *"'
+walk a 0 1 "sync status"
+has '"ack_p99_ms"'
 walk a 0 1 "sync set" notes b --direction both --priority high
 walk a 0 1 "sync rm" notes b
 walk a 0 1 "sync add" notes b
