@@ -368,6 +368,12 @@ store_transfer_synced (struct store *s, uint64_t synced)
             weir_pace_ready (s->sending, t->flow);
         }
     }
+    /* What stands was fed just now, and the turn may be over already: none other need come. */
+    if (s->by_session != NULL) {
+        s->pump_due_ms = UINT64_MAX;
+        store_send_turn (s);
+        pump_at (s, s->pump_due_ms);
+    }
     if (look_at_busy (s)) {
         pump_at (s, weir_actor_now_ms (s->actor) + 1);
     }
