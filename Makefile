@@ -288,22 +288,32 @@ fuzz:
 	$(Q)$(RUN) -j $(JOBS) -t $$(($(SECONDS) + 60)) $(call fuzz_runs,$(SECONDS)) || true
 	$(Q)$(RUN) -s
 
-chaos: all
+# Real processes under faults, longer than in `make test`: a minute of kill -9 for each seed from
+# FIRST on, bad links, a thousand entries of each node in every topology.
+CHAOS_SEEDS ?= 3
+CHAOS = WEIR_BIN=$(abspath $(BUILD))/bin WEIR_KILL_SECONDS=60 WEIR_TOPOLOGY_ENTRIES=1000
+chaos_runs = $(foreach t,$1,$(filter %/$t,$(INTEGRATION)))
+chaos:
+	+$(Q)$(SUB) all integration-programs
 	$(Q)rm -f $(RESULTS)
-	$(Q)WEIR_BIN=$(abspath $(OUT))/bin $(RUN) -t 3600 $(wildcard tests/chaos/*.sh) || true
+	$(Q)for seed in $$(seq $(FIRST) $$(($(FIRST) + $(CHAOS_SEEDS) - 1))); do \
+	    $(CHAOS) WEIR_KILL_SEED=$$seed WEIR_LINKS_SEED=$$seed $(RUN) -t 600 \
+	        $(call chaos_runs,test_kill test_kill_hub test_links); done || true
+	$(Q)$(CHAOS) $(RUN) -t 900 $(call chaos_runs,test_topologies) || true
 	$(Q)$(RUN) -s
 
 # Minutes to hours: valgrind over the unit tests, TSan over the committer thread, the analyzers of
-# gcc and clang, the README in two fresh roots.
+# gcc and clang, minutes of kill -9, the README in two fresh roots.
 VALGRIND := valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
             --error-exitcode=99 --suppressions=tests/valgrind.supp
 check-slow: deps
-	+$(Q)$(SUB) all unit-programs
+	+$(Q)$(SUB) all unit-programs integration-programs
 	+$(Q)$(SUB) TSAN=1 $(patsubst $(OUT)/%,$(BUILD)-tsan/%,$(filter $(OUT)/tests/store/kv/%,$(UNIT)))
 	$(Q)rm -f $(RESULTS)
 	$(Q)$(RUN) -j $(JOBS) -t 1200 $(UNIT:%="$(VALGRIND) %") || true
 	$(Q)TSAN_OPTIONS=halt_on_error=1 $(RUN) -t 600 \
 	    $(patsubst $(OUT)/%,$(BUILD)-tsan/%,$(filter $(OUT)/tests/store/kv/%,$(UNIT))) || true
+	$(Q)$(CHAOS) $(RUN) -t 900 $(call chaos_runs,test_kill test_kill_hub test_topologies) || true
 	$(Q)$(RUN) -t 1800 "tests/lint/analyze.sh $(BUILD)" "tests/lint/tidy.sh $(BUILD) slow" \
 	    $(wildcard tests/readme.sh) || true
 	$(Q)$(RUN) -s
@@ -379,7 +389,7 @@ help:
 	@echo 'make topologies   what a body costs in each topology, for docs/topologies.md'
 	@echo 'make models SEEDS=N        random histories against slow, obvious models'
 	@echo 'make fuzz SECONDS=N        each fuzzer for so long, two at a time'
-	@echo 'make chaos        kill and stop processes under load'
+	@echo 'make chaos FIRST=S CHAOS_SEEDS=N   kill processes and break links under load, for longer'
 	@echo 'make check-slow   valgrind, TSan, gcc -fanalyzer, the README in fresh roots'
 	@echo 'make coverage     line coverage against tests/coverage.txt'
 	@echo 'make lint         floors, purity, style and static analysis'

@@ -40,13 +40,15 @@ field () { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p" | head -n 1; 
 
 make_node () { local node=$1; shift; on "$node" init --name "$node" "$@" >/dev/null; }
 
-# start NODE [VAR=value...]: the node in a process group of its own, ready when this returns.
+# start NODE [VAR=value...]: the node in a process group of its own, ready when this returns;
+# under the command START_IN when that is set.
 start () {
     local node=$1
     shift
     rm -f "$DIR/$node.ready"
     mkfifo "$DIR/$node.ready"
-    env "$@" setsid "$BIN/weir" --data "$DIR/$node" run --ready-fd 9 \
+    # shellcheck disable=SC2086 # a command is words
+    env "$@" setsid ${START_IN:-} "$BIN/weir" --data "$DIR/$node" run --ready-fd 9 \
         9>"$DIR/$node.ready" 2>>"$DIR/$node.log" </dev/null &
     PID[$node]=$!
     read -r -t 30 _ <"$DIR/$node.ready" || fail "$node did not become ready"
