@@ -131,18 +131,6 @@ import_runs (struct store *s, struct store_transfer *t, uint64_t units_max, uint
     return status;
 }
 
-/* The sender may send on: what waits here is not much. */
-static void
-owe_receipt (struct store_transfer *t)
-{
-    uint64_t received;
-    if (t->receipts && weir_in_bytes (t->in).len > 0
-        && weir_pace_peer_load (t->flow) <= WEIR_PEER_BUFFER_BYTES
-        && weir_in_receipt (t->in, &received)) {
-        t->owes_receipt = true;
-    }
-}
-
 /* One transfer's share. */
 static uint64_t
 import_some (struct store *s, struct store_transfer *t, size_t units_max)
@@ -161,7 +149,7 @@ import_some (struct store *s, struct store_transfer *t, size_t units_max)
         t->their_digest = told;
         t->digest_offset = t->open_offset;
     }
-    owe_receipt (t);
+    t->owes_receipt = t->receipts;
     store_transfer_busy (s, t);
     return units;
 }
@@ -214,7 +202,6 @@ static bool
 say_ack (struct store *s, struct store_transfer *t)
 {
     struct weir_id digest = weir_id_zero;
-    uint64_t received;
     Weir__Ack m = WEIR__ACK__INIT;
     m.has_link = m.has_transfer = m.has_offset = m.has_limit = true;
     m.link = t->link;
@@ -222,9 +209,8 @@ say_ack (struct store *s, struct store_transfer *t)
     m.offset = t->ack_offset;
     m.limit = t->ack_limit;
     if (t->receipts) {
-        (void) weir_in_receipt (t->in, &received);
-        m.has_received = received > t->ack_offset;
-        m.received = received;
+        m.received = weir_in_received (t->in);
+        m.has_received = m.received > t->ack_offset;
     }
     /* The digest says what is readable here: it is told when all of it that came is durable. */
     if (t->owes_ack && t->open_offset == t->ack_offset) {
@@ -239,6 +225,7 @@ say_ack (struct store *s, struct store_transfer *t)
     }
     t->owes_ack = false;
     t->owes_receipt = false;
+    t->told_received = weir_in_received (t->in);
     return true;
 }
 
@@ -278,9 +265,20 @@ say_arrived (struct store *s, struct store_transfer *t)
     return true;
 }
 
+/* The sender may send on, though nothing more is durable: what waits here is not much. Where
+ * nothing waits the acknowledgement says it. */
+static bool
+receipt_due (const struct store_transfer *t)
+{
+    return t->owes_receipt && weir_in_bytes (t->in).len > 0
+           && weir_pace_peer_load (t->flow) <= WEIR_PEER_BUFFER_BYTES
+           && weir_in_received (t->in) > t->told_received;
+}
+
 bool
 store_receive_owed (struct store *s, struct store_transfer *t)
 {
+    t->owes_receipt = receipt_due (t);
     bool said = (!t->owes_ack && !t->owes_receipt) || say_ack (s, t);
     return (!t->owes_arrived || say_arrived (s, t)) && said;
 }

@@ -46,6 +46,7 @@ struct store_transfer {
     uint64_t ack_limit;
     bool owes_ack;
     bool owes_receipt;
+    uint64_t told_received;
     bool owes_arrived;
     uint64_t new_entries;
     uint64_t again;          /* entries that were held already, */

@@ -48,7 +48,6 @@ struct weir_in {
     uint64_t credit_max;
     uint64_t limit; /* stream offsets */
     uint64_t taken;
-    uint64_t told; /* of `taken` */
     uint64_t consumed;
     uint64_t durable;
     uint64_t period_ms; /* since when `carried` is counted; 0: not yet */
@@ -383,15 +382,6 @@ weir_in_durable (struct weir_in *self, uint64_t offset, uint64_t now_ms, uint64_
     }
     *limit = self->limit;
     return true;
-}
-
-bool
-weir_in_receipt (struct weir_in *self, uint64_t *received)
-{
-    bool some = self->taken > self->told;
-    self->told = self->taken;
-    *received = self->taken;
-    return some;
 }
 
 uint64_t

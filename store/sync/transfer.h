@@ -73,9 +73,7 @@ void weir_in_consume (struct weir_in *self, size_t bytes);
  * made). Returns true when an acknowledgement should be sent: *offset and the new *limit. */
 uint64_t weir_in_consumed (const struct weir_in *self);
 bool weir_in_durable (struct weir_in *self, uint64_t offset, uint64_t now_ms, uint64_t *limit);
-/* True when bytes came that the sender was not told of: tell it *received. */
-bool weir_in_receipt (struct weir_in *self, uint64_t *received);
-uint64_t weir_in_received (const struct weir_in *self);
+uint64_t weir_in_received (const struct weir_in *self); /* consumed or not */
 /* The digest the sender told with the end of what is consumed; zero when none is due. Cleared
  * by the call. */
 struct weir_id weir_in_digest (struct weir_in *self);
