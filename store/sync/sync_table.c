@@ -233,8 +233,9 @@ weir_sync_on_store_up (struct weir_sync *self, uint64_t now_ms)
     for (size_t i = 0; i < self->n_pairs; i++) {
         struct weir_sync_pair *pair = self->pairs[i];
         weir_sync_end_stage (self, pair);
-        weir_sync_drop_out (self, pair, false, WEIR_UNAVAILABLE);
-        weir_sync_drop_in (self, pair, false, WEIR_UNAVAILABLE);
+        /* Stopped all the same: the new one may have been asked before we heard of it. */
+        weir_sync_drop_out (self, pair, true, WEIR_UNAVAILABLE);
+        weir_sync_drop_in (self, pair, true, WEIR_UNAVAILABLE);
         pair->db->digest = weir_id_zero;
         pair->in_step = false;
         pair->finding = false;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LAST_TYPE WEIR_SYNC_WANT
+
 static struct weir_id
 some_id (struct sim *sim)
 {
@@ -82,7 +84,10 @@ invent_rows (struct sim *sim, struct weir_sync_message *m)
 static void
 lie_fields (struct sim *sim, struct weir_sync_message *m)
 {
-    switch (sim_below (sim, 9)) {
+    switch (sim_below (sim, 10)) {
+    case 9:
+        m->type = (enum weir_sync_message_type) sim_below (sim, LAST_TYPE + 1);
+        break;
     case 0:
         m->tag = some_number (sim);
         break;
@@ -118,6 +123,14 @@ lie_message (struct sim *sim, struct weir_sync_message *m)
 {
     if (m->n_digests > 0 && sim_chance (sim, 70)) {
         lie_digests (sim, m);
+    } else if (m->n_marks > 0 && sim_chance (sim, 70)) {
+        for (size_t i = 0; i < m->n_marks; i++) {
+            m->marks[i].seq = some_number (sim);
+        }
+    } else if (m->n_wants > 0 && sim_chance (sim, 70)) {
+        for (size_t i = 0; i < m->n_wants; i++) {
+            m->wants[i].from_seq = some_number (sim);
+        }
     } else if (m->type == WEIR_SYNC_VECTOR && sim_chance (sim, 30)) {
         invent_rows (sim, m);
     } else if (m->n_rows > 0 && sim_chance (sim, 70)) {
@@ -179,14 +192,47 @@ sim_spoil (struct sim *sim, struct sim_event *e)
     e->harmed = true;
 }
 
+static bool
+is_offer (const struct sim_event *e)
+{
+    return e->type == SIM_MESSAGE
+           && (e->message.type == WEIR_SYNC_OFFER || e->message.type == WEIR_SYNC_ANNOUNCE);
+}
+
+/* By habit; false: what was to be said is not. */
+static bool
+by_habit (struct sim *sim, struct sim_node *node, struct sim_event *e)
+{
+    unsigned more = 0;
+    if (node->habit == SIM_MUTE) {
+        return e->type != SIM_FRAME;
+    }
+    if (node->habit == SIM_PRUNES || node->habit == SIM_ANNOUNCES) {
+        more = 1;
+    } else if (node->habit == SIM_FLOODS) {
+        more = 1 + sim_below (sim, 30);
+    } else if (node->habit == SIM_AGREES && e->type == SIM_ACK) {
+        e->offset += sim_below (sim, 1000);
+        e->limit = UINT64_MAX;
+    }
+    for (unsigned i = 0; i < more; i++) {
+        sim_lie_about (sim, node);
+    }
+    return node->habit != SIM_ANNOUNCES || e->type == SIM_ACK || is_offer (e);
+}
+
 bool
 sim_lie (struct sim *sim, struct sim_event *e)
 {
+    struct sim_node *node = &sim->nodes[e->from];
     if (!sim_chance (sim, sim->trouble[SIM_LIES])) {
         return true;
     }
     sim_count (sim, SIM_N_LIES);
     e->harmed = true;
+    if (node->habit != SIM_MIXES) {
+        return by_habit (sim, node, e);
+    }
     if (sim_chance (sim, 30)) {
         return false; /* promised, and never sent */
     }
@@ -198,30 +244,79 @@ sim_lie (struct sim *sim, struct sim_event *e)
         lie_ack (sim, e);
     }
     if (sim_chance (sim, 10)) {
-        sim_lie_about (sim, &sim->nodes[e->from]);
+        sim_lie_about (sim, node);
     }
     return true;
 }
 
 /* ---- out of nothing ---- */
 
+static enum weir_sync_message_type
+some_type (struct sim *sim, enum sim_habit habit)
+{
+    if (habit == SIM_PRUNES) {
+        return WEIR_SYNC_PRUNE;
+    }
+    if (habit == SIM_ANNOUNCES) {
+        return WEIR_SYNC_ANNOUNCE;
+    }
+    return (enum weir_sync_message_type) sim_below (sim, LAST_TYPE + 1);
+}
+
+/* Arrays of its type, as long as they may be or a little longer. */
+static void
+invent_arrays (struct sim *sim, struct weir_sync_message *m)
+{
+    bool long_ones = sim_chance (sim, 10);
+    if (m->type == WEIR_SYNC_VECTOR) {
+        m->round = 1 + sim_below (sim, 5);
+        invent_rows (sim, m);
+    } else if (m->type == WEIR_SYNC_ANNOUNCE || m->type == WEIR_SYNC_GRAFT) {
+        m->digest = some_id (sim);
+        m->n_marks = 1 + sim_below (sim, long_ones ? WEIR_MARKS_PER_MESSAGE + 1 : 8);
+        m->marks = weir_alloc (m->n_marks * sizeof m->marks[0]);
+        for (size_t i = 0; i < m->n_marks; i++) {
+            m->marks[i].chain = some_number (sim);
+            m->marks[i].seq = some_number (sim);
+        }
+    } else if (m->type == WEIR_SYNC_WANT) {
+        m->n_wants = 1 + sim_below (sim, long_ones ? WEIR_WANTS_PER_MESSAGE + 1 : 8);
+        m->wants = weir_alloc (m->n_wants * sizeof m->wants[0]);
+        for (size_t i = 0; i < m->n_wants; i++) {
+            m->wants[i].id = some_id (sim);
+            m->wants[i].from_seq = some_number (sim);
+        }
+    } else if (m->type == WEIR_SYNC_DIGESTS) {
+        m->n_digests = 1 + sim_below (sim, long_ones ? WEIR_DIGESTS_PER_MESSAGE + 1 : 8);
+        m->digests = weir_alloc (m->n_digests * sizeof m->digests[0]);
+        for (size_t i = 0; i < m->n_digests; i++) {
+            m->digests[i].tag = some_number (sim);
+            m->digests[i].digest = some_id (sim);
+        }
+        m->digests[0].tag = m->tag;
+    }
+}
+
 void
 sim_lie_about (struct sim *sim, struct sim_node *node)
 {
-    const struct sim_link *link = node->links[sim_below (sim, node->n_links)];
+    struct sim_link *link = node->links[sim_below (sim, node->n_links)];
     static const enum sim_event_type types[] = { SIM_MESSAGE, SIM_MESSAGE, SIM_FRAME, SIM_ACK };
+    unsigned way = link->a == node->index ? 0 : 1;
     if (link->session == 0) {
         return;
     }
-    struct sim_event *e =
-        sim_event_new (types[sim_below (sim, 4)], link->a == node->index ? link->b : link->a);
+    enum sim_event_type type = node->habit == SIM_PRUNES || node->habit == SIM_ANNOUNCES
+                                   ? SIM_MESSAGE
+                                   : types[sim_below (sim, 4)];
+    struct sim_event *e = sim_event_new (type, way == 0 ? link->b : link->a);
     e->from = node->index;
     e->session = link->session;
     e->harmed = true;
     e->transfer = some_number (sim);
     e->offset = some_number (sim);
     e->limit = some_number (sim);
-    e->message.type = (enum weir_sync_message_type) sim_below (sim, WEIR_SYNC_NOT_SHARED + 1);
+    e->message.type = some_type (sim, node->habit);
     e->message.transfer = some_number (sim);
     e->message.tag = some_number (sim);
     e->message.answer = sim_chance (sim, 50);
@@ -231,9 +326,7 @@ sim_lie_about (struct sim *sim, struct sim_node *node)
     if (sim_chance (sim, 70)) {
         e->message.tag = weir_hash_tag (&key, weir_id_bytes (&sim->dbs[0]));
     }
-    if (e->message.type == WEIR_SYNC_VECTOR) {
-        e->message.round = 1 + sim_below (sim, 5);
-        invent_rows (sim, &e->message);
-    }
+    invent_arrays (sim, &e->message);
+    link->said[way]++;
     sim_post (sim, e, sim->now_ms + link->latency_ms);
 }

@@ -116,8 +116,8 @@ sim_digest (struct sim_node *node, const struct weir_id *db)
     return weir_vector_digest (v ? v : &empty);
 }
 
-static bool
-ever_member (struct sim_node *node, const struct weir_id *db, const struct weir_id *device)
+bool
+sim_ever_member (struct sim_node *node, const struct weir_id *db, const struct weir_id *device)
 {
     size_t count = 0;
     const struct weir_member *members = weir_repo_members (node->repo, db, &count);
@@ -149,7 +149,8 @@ sim_share_all (struct sim *sim, struct sim_node *node)
             unsigned n = link->a == node->index ? link->b : link->a;
             const struct weir_id *device = &sim->nodes[n].identity.device;
             /* Who does not know yet how it became a member itself cannot judge others. */
-            bool share = info.joining || !ever_member (node, &sim->dbs[d], &node->identity.device)
+            bool share = info.joining
+                         || !sim_ever_member (node, &sim->dbs[d], &node->identity.device)
                          || weir_repo_right (node->repo, &sim->dbs[d], device) != WEIR_RIGHT_NONE;
             struct sim_event *e = sim_tell_new (node, share ? WEIR_SYNC_SHARE : WEIR_SYNC_UNSHARE);
             e->event.device = *device;
@@ -159,7 +160,7 @@ sim_share_all (struct sim *sim, struct sim_node *node)
             e->event.digest = sim_digest (node, &sim->dbs[d]);
             if (!share) {
                 e->event.status =
-                    ever_member (node, &sim->dbs[d], device) ? WEIR_REMOVED : WEIR_NOT_MEMBER;
+                    sim_ever_member (node, &sim->dbs[d], device) ? WEIR_REMOVED : WEIR_NOT_MEMBER;
             }
             sim_tell (sim, e);
         }

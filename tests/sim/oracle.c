@@ -56,7 +56,7 @@ sim_commit (struct sim *sim, struct sim_node *node, unsigned db, bool large, boo
     if (done) {
         sim_store_dirty (sim, node);
     }
-    if (done && !sim->faults && follow && sim_hubs_inside (sim) && sim_is_tree (sim)) {
+    if (done && !sim->faults && follow && sim_hubs_inside (sim)) {
         struct sim_event *e = sim_event_new (SIM_SCRIPT, node->index);
         e->script = SIM_SEEN;
         e->digest = entry;
@@ -182,7 +182,11 @@ flowed (struct sim *sim, const struct sim_link *link, unsigned from, unsigned to
 {
     bool done = true;
     for (unsigned d = 0; d < sim->n_dbs && sim_flows (sim, link, from); d++) {
-        if (sim_counts (sim, &sim->nodes[from], d) && sim_counts (sim, &sim->nodes[to], d)) {
+        /* From a stranger it takes nothing: nobody may have told it of that member. */
+        bool knows =
+            sim_ever_member (&sim->nodes[to], &sim->dbs[d], &sim->nodes[from].identity.device);
+        if (knows && sim_counts (sim, &sim->nodes[from], d)
+            && sim_counts (sim, &sim->nodes[to], d)) {
             done = done && holds_all (sim, &sim->nodes[to], &sim->nodes[from], d);
         }
     }

@@ -230,9 +230,11 @@ trouble_nodes (struct sim *sim)
         sim->one_way = sim->one_way || !(sim->nodes[l->a].enabled || sim->nodes[l->b].enabled);
     }
     unsigned liar = 1 + draw (sim, sim->n_nodes);
+    unsigned habit = draw (sim, 1000);
     if (sim->trouble[SIM_LIES] > 0 && liar < sim->n_nodes && sim->n_nodes > 2
         && !sim->nodes[liar].absent && sim_connected (sim, liar)) {
         sim->nodes[liar].liar = true;
+        sim->nodes[liar].habit = (enum sim_habit) (habit % SIM_HABITS);
     }
 }
 
@@ -259,6 +261,36 @@ make_troubles (struct sim *sim)
 
 /* ---- databases and the script ---- */
 
+/* Whoever invites has been a member for longer: from node 0 outwards. */
+static unsigned *
+order_of_joining (const struct sim *sim)
+{
+    unsigned *order = weir_alloc (sim->n_nodes * sizeof order[0]);
+    bool *seen = weir_alloc (sim->n_nodes * sizeof seen[0]);
+    unsigned n = 0;
+    seen[0] = true;
+    order[n++] = 0;
+    for (unsigned at = 0; n < sim->n_nodes; at++) {
+        const struct sim_node *node = at < n ? &sim->nodes[order[at]] : NULL;
+        for (unsigned i = 0; node && i < node->n_links; i++) {
+            unsigned other = node->links[i]->a + node->links[i]->b - node->index;
+            if (!seen[other] && node->links[i]->wanted) {
+                seen[other] = true;
+                order[n++] = other;
+            }
+        }
+        for (unsigned i = 0; !node && i < sim->n_nodes; i++) {
+            if (!seen[i]) {
+                seen[i] = true;
+                order[n++] = i;
+                break;
+            }
+        }
+    }
+    free (seen);
+    return order;
+}
+
 void
 sim_make_databases (struct sim *sim, unsigned n_dbs)
 {
@@ -274,7 +306,9 @@ sim_make_databases (struct sim *sim, unsigned n_dbs)
         }
     }
     first->joined = true;
-    for (unsigned n = 1; n < sim->n_nodes; n++) {
+    unsigned *order = order_of_joining (sim);
+    for (unsigned i = 1; i < sim->n_nodes; i++) {
+        unsigned n = order[i];
         struct sim_node *node = &sim->nodes[n];
         enum weir_right right = drawn (sim, 40) ? WEIR_RIGHT_ADMIN : WEIR_RIGHT_WRITE;
         if (n != sim->late && !node->absent) {
@@ -288,6 +322,7 @@ sim_make_databases (struct sim *sim, unsigned n_dbs)
             sim_store_dirty (sim, node);
         }
     }
+    free (order);
     sim_store_dirty (sim, first);
     for (unsigned n = 0; n < sim->n_nodes; n++) {
         if (!sim->nodes[n].absent) {

@@ -107,6 +107,17 @@ enum sim_trouble {
     SIM_TROUBLES
 };
 
+/* What a liar is best at. */
+enum sim_habit {
+    SIM_MIXES,     /* all of it */
+    SIM_MUTE,      /* promises, and sends nothing */
+    SIM_PRUNES,    /* wants nothing sent, by anybody */
+    SIM_ANNOUNCES, /* what it does not have */
+    SIM_FLOODS,
+    SIM_AGREES, /* acknowledges everything, equals everybody */
+    SIM_HABITS
+};
+
 /* What was injected, and counted. */
 enum sim_count {
     SIM_N_LOST,
@@ -221,6 +232,7 @@ struct sim_node {
     enum weir_role role;
     bool absent; /* left out of this history */
     bool liar;
+    enum sim_habit habit;
     bool spoiler;
     bool enabled;
     uint32_t protocol;
@@ -423,6 +435,8 @@ void sim_on_ack (struct sim *sim, struct sim_node *node, const struct sim_event 
 void sim_on_watch (struct sim *sim, struct sim_node *node);
 
 /* node.c and peers.c: the glue that the actors have. */
+bool sim_ever_member (struct sim_node *node, const struct weir_id *db,
+                      const struct weir_id *device);
 uint64_t sim_wall (const struct sim *sim, const struct sim_node *node);
 struct sim_event *sim_tell_new (struct sim_node *node, enum weir_sync_event_type type);
 void sim_tell (struct sim *sim, struct sim_event *e);

@@ -359,6 +359,11 @@ import_runs (struct sim *sim, struct sim_node *node, struct sim_transfer *t)
         if (result.outcome == WEIR_IMPORT_NEW) {
             t->entries += result.range.to_seq - result.range.from_seq;
             sim->stats->forks += result.fork ? 1 : 0;
+            const struct sim_node *author = sim_peer (sim, &result.range.chain.author);
+            if (result.fork && !author->rolled_back) {
+                sim_fail (sim, "P7: node %u wrote one seq twice: it got to %u", author->index,
+                          node->index);
+            }
             sim_note_acked (node, &t->db, &result.range.tip, true);
         } else if (result.outcome == WEIR_IMPORT_PENDING) {
             t->gap = true;
