@@ -59,9 +59,9 @@ const struct weir_doc *weir_replica_doc (const struct weir_replica *self);
  * call. */
 WEIR_MUST enum weir_status weir_replica_change (struct weir_replica *self, struct weir_change **out,
                                                 struct weir_error *e);
-/* The same by paths: edit is weir_edit_new (weir_replica_doc (self)), edited. WEIR_CONFLICT when the
- * open change has ops already: what the edit names of its own and of theirs could not be told
- * apart. Commit first. */
+/* The same by paths: edit is weir_edit_new (weir_replica_doc (self)), edited. WEIR_CONFLICT when
+ * the open change has ops already: what the edit names of its own and of theirs could not be
+ * told apart. Commit first. */
 WEIR_MUST enum weir_status weir_replica_adopt (struct weir_replica *self, struct weir_edit *edit,
                                                struct weir_error *e);
 /* Seals what is open as one entry. clock_ms 0: not recorded. *entry (may be NULL) is zero when
