@@ -298,7 +298,7 @@ chaos:
 	$(Q)rm -f $(RESULTS)
 	$(Q)for seed in $$(seq $(FIRST) $$(($(FIRST) + $(CHAOS_SEEDS) - 1))); do \
 	    $(CHAOS) WEIR_KILL_SEED=$$seed WEIR_LINKS_SEED=$$seed $(RUN) -t 600 \
-	        $(call chaos_runs,test_kill test_kill_hub test_links); done || true
+	        $(call chaos_runs,test_kill test_kill_net test_links); done || true
 	$(Q)$(CHAOS) $(RUN) -t 900 $(call chaos_runs,test_topologies) || true
 	$(Q)$(RUN) -s
 
@@ -313,7 +313,7 @@ check-slow: deps
 	$(Q)$(RUN) -j $(JOBS) -t 1200 $(UNIT:%="$(VALGRIND) %") || true
 	$(Q)TSAN_OPTIONS=halt_on_error=1 $(RUN) -t 600 \
 	    $(patsubst $(OUT)/%,$(BUILD)-tsan/%,$(filter $(OUT)/tests/store/kv/%,$(UNIT))) || true
-	$(Q)$(CHAOS) $(RUN) -t 900 $(call chaos_runs,test_kill test_kill_hub test_topologies) || true
+	$(Q)$(CHAOS) $(RUN) -t 900 $(call chaos_runs,test_kill test_kill_net test_topologies) || true
 	$(Q)$(RUN) -t 1800 "tests/lint/analyze.sh $(BUILD)" "tests/lint/tidy.sh $(BUILD) slow" \
 	    $(wildcard tests/readme.sh) || true
 	$(Q)$(RUN) -s
