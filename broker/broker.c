@@ -192,6 +192,17 @@ begin (struct weir_broker *b, const char *data, struct weir_error *e)
 
 /* ---- the loop ---- */
 
+/* SIGHUP by kill, to a node without a terminal; its terminal's end is a stop. */
+static void
+reload (struct weir_broker *b)
+{
+    struct weir_error e = { 0 };
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
+    Weir__ConfigReloaded m = WEIR__CONFIG_RELOADED__INIT;
+    weir_ignore (weir_reload (b, arena, &m, &e)); /* it said so in the events */
+    weir_arena_destroy (&arena);
+}
+
 static void
 read_signals (struct weir_broker *b)
 {
@@ -199,6 +210,10 @@ read_signals (struct weir_broker *b)
     while (read (b->signal_fd, &info, sizeof info) == (ssize_t) sizeof info) {
         if (info.ssi_signo == SIGCHLD) {
             continue; /* children.c looks at each */
+        }
+        if (info.ssi_signo == SIGHUP && info.ssi_code != SI_KERNEL && !isatty (STDERR_FILENO)) {
+            reload (b);
+            continue;
         }
         b->signals++;
         weir_notify_say (&b->notify, "STOPPING=1");

@@ -182,6 +182,21 @@ set_log_level (struct weir_broker *b, const Weir__LogLevel *ask, struct weir_err
     return WEIR_OK;
 }
 
+static void
+reload (struct weir_broker *b, const struct weir_envelope *request)
+{
+    struct weir_error e = { 0 };
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
+    Weir__ConfigReloaded m = WEIR__CONFIG_RELOADED__INIT;
+    enum weir_status status = weir_reload (b, arena, &m, &e);
+    if (status == WEIR_OK) {
+        weir_router_answer (b, request, &m.base);
+    } else {
+        weir_router_fail (b, request, status, &e);
+    }
+    weir_arena_destroy (&arena);
+}
+
 /* ---- taps ---- */
 
 static void
@@ -230,6 +245,9 @@ weir_control_take (struct weir_broker *b, struct weir_letter *letter)
     case WEIR_KIND_ACTOR_LOG_LEVEL:
         status = set_log_level (b, (const Weir__LogLevel *) meta, &e);
         reply (b, request, status, &e);
+        break;
+    case WEIR_KIND_CONFIG_RELOAD:
+        reload (b, request);
         break;
     case WEIR_KIND_TAP_START:
         start_tap (b, request, (const Weir__TapFilter *) meta);

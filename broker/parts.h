@@ -135,6 +135,10 @@ void weir_control_note (struct weir_broker *b, const char *event, enum weir_stat
 void weir_control_end (struct weir_broker *b); /* last answers of all streams */
 uint64_t weir_unix_ms (void);
 
+/* reload.c: *m lies in the arena */
+enum weir_status weir_reload (struct weir_broker *b, struct weir_arena *arena,
+                              Weir__ConfigReloaded *m, struct weir_error *e);
+
 /* status.c */
 void weir_status_answer (struct weir_broker *b, const struct weir_envelope *request);
 

@@ -32,6 +32,7 @@
 #define META_CommitEvents (&weir__commit_events__descriptor)
 #define META_Compare (&weir__compare__descriptor)
 #define META_Compared (&weir__compared__descriptor)
+#define META_ConfigReloaded (&weir__config_reloaded__descriptor)
 #define META_Count (&weir__count__descriptor)
 #define META_DbCreate (&weir__db_create__descriptor)
 #define META_DbForget (&weir__db_forget__descriptor)

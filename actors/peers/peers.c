@@ -158,6 +158,13 @@ down (void *state, struct weir_actor *actor, const char *role, const char *name,
 }
 
 static void
+reloaded (void *state, struct weir_actor *actor)
+{
+    (void) actor;
+    sync_reload (state);
+}
+
+static void
 after_turn (void *state, struct weir_actor *actor)
 {
     struct peers *p = state;
@@ -324,6 +331,7 @@ const struct weir_actor_def peers_def = {
     .up = up,
     .down = down,
     .after_turn = after_turn,
+    .reloaded = reloaded,
 };
 
 int

@@ -179,6 +179,7 @@ struct peers {
     bool rotate_asked;
 
     struct weir_sync *sync;
+    bool enabled; /* as it was told last */
     struct weir_sync_actions actions;
     bool acting;
     uint64_t sync_timer;
@@ -300,6 +301,7 @@ void join_free (struct join *j);
 
 /* ---- syncing.c ---- */
 void sync_start (struct peers *p);
+void sync_reload (struct peers *p); /* settings changed */
 void sync_step (struct peers *p, const struct weir_sync_event *event);
 void sync_session_up (struct peers *p, struct link *l);
 void sync_session_down (struct peers *p, struct link *l);

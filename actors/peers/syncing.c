@@ -28,7 +28,24 @@ sync_start (struct peers *p)
 {
     struct weir_sync_options o;
     options (p, &o);
+    p->enabled = o.enabled;
     p->sync = weir_sync_new (&o);
+}
+
+void
+sync_reload (struct peers *p)
+{
+    struct weir_sync_options o;
+    bool was = p->enabled;
+    if (p->sync != NULL) {
+        options (p, &o);
+        p->enabled = o.enabled;
+        weir_sync_configure (p->sync, &o);
+        presence_configure (p);
+        if (o.enabled && !was) {
+            sync_check (p, NULL, NULL); /* what waited goes now */
+        }
+    }
 }
 
 static void act (struct peers *p, struct weir_sync_action *a);

@@ -244,6 +244,18 @@ down (void *state, struct weir_actor *actor, const char *role, const char *name,
     }
 }
 
+static void
+reloaded (void *state, struct weir_actor *actor)
+{
+    struct retry *r = state;
+    struct weir_retry_options o;
+    options (actor, &o);
+    weir_retry_configure (r->queue, &o);
+    if (r->loaded) {
+        look (r, actor, NULL);
+    }
+}
+
 /* ---- time ---- */
 
 static void
@@ -494,6 +506,7 @@ const struct weir_actor_def retry_def = {
     .stop = stop,
     .up = up,
     .down = down,
+    .reloaded = reloaded,
 };
 
 int

@@ -49,6 +49,8 @@ struct weir_actor_def {
     /* After each turn of the loop in which anything was handled (group commit lives here). May
      * be NULL. */
     void (*after_turn) (void *state, struct weir_actor *actor);
+    /* Settings changed while running: weir_actor_settings gives the new ones. May be NULL. */
+    void (*reloaded) (void *state, struct weir_actor *actor);
 };
 
 /* main () of an actor's program: parses the arguments the broker gives (above), connects, runs

@@ -89,6 +89,33 @@ set_log_level (struct weir_actor *self, const Weir__LogLevel *wanted)
     }
 }
 
+/* The broker has checked them; one that this program does not know is left as it is. */
+static void
+reload (struct weir_actor *self, const Weir__ConfigReloaded *m)
+{
+    bool quiet = self->log_alarm.timer.place == 0; /* nobody set the level for a while */
+    for (size_t i = 0; i < m->n_changes; i++) {
+        char key[64];
+        char value[WEIR_SETTING_TEXT_MAX];
+        struct weir_error e = { 0 };
+        const Weir__SettingChange *change = m->changes[i];
+        if (change->applied
+            && (weir_field_get_text (key, sizeof key - 1, change->has_key, change->key) != WEIR_OK
+                || weir_field_get_text (value, sizeof value - 1, change->has_is, change->is)
+                       != WEIR_OK
+                || weir_settings_set (&self->settings, key, value, WEIR_FROM_FILE, &e)
+                       != WEIR_OK)) {
+            self->vitals.bad++;
+        }
+    }
+    if (quiet) {
+        (void) weir_log_level_parse (&self->log.level, self->settings.log_level);
+    }
+    if (self->def->reloaded != NULL && self->state != NULL) {
+        self->def->reloaded (self->state, self);
+    }
+}
+
 void
 weir_lifeline_take (struct weir_actor *self, struct weir_post *post)
 {
@@ -111,6 +138,9 @@ weir_lifeline_take (struct weir_actor *self, struct weir_post *post)
     case WEIR_KIND_UP:
     case WEIR_KIND_DOWN:
         weir_partner_notice (self, kind->number == WEIR_KIND_UP, (const Weir__ActorNotice *) meta);
+        break;
+    case WEIR_KIND_RELOAD:
+        reload (self, (const Weir__ConfigReloaded *) meta);
         break;
     case WEIR_KIND_SET_LOG_LEVEL:
         set_log_level (self, (const Weir__LogLevel *) meta);

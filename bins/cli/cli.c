@@ -338,7 +338,8 @@ dispatch (struct cli *c)
         }
     }
     if (status != WEIR_OK && strcmp (c->verb->noun, "version") != 0
-        && strcmp (c->verb->noun, "help") != 0 && strcmp (c->verb->noun, "config") != 0) {
+        && strcmp (c->verb->noun, "help") != 0
+        && (strcmp (c->verb->noun, "config") != 0 || c->verb->node)) {
         return cli_fail (c, &e);
     }
     int code = c->verb->run (c);

@@ -298,7 +298,13 @@ node_program (int argc, char **argv, int *code)
     }
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         if (strncmp (name, "weir-", 5) == 0 && strcmp (name + 5, roles[i]) == 0) {
-            struct weir_actor_def def = { roles[i], handlers, start, stop, up, down, after_turn };
+            struct weir_actor_def def = { .role = roles[i],
+                                          .handlers = handlers,
+                                          .start = start,
+                                          .stop = stop,
+                                          .up = up,
+                                          .down = down,
+                                          .after_turn = after_turn };
             *code = weir_actor_run (&def, argc, argv);
             return true;
         }

@@ -537,6 +537,38 @@ test_log_level (void **state)
     node_fini (&n);
 }
 
+static void
+put_config (const struct node *n, const char *text)
+{
+    char path[160];
+    (void) snprintf (path, sizeof path, "%s/weir.conf", n->data);
+    FILE *f = fopen (path, "we");
+    assert_non_null (f);
+    assert_true (fputs (text, f) >= 0);
+    assert_int_equal (fclose (f), 0);
+}
+
+/* Read again: what is wrong changes nothing, what may change does. */
+static void
+test_reload (void **state)
+{
+    (void) state;
+    struct node n;
+    node_init (&n);
+    node_start (&n);
+    assert_int_equal (node_call (&n, WEIR_KIND_CONFIG_RELOAD, NULL), WEIR_OK);
+    put_config (&n, "batch_size = 17\nlog_level = debug\nlisten = \"tcp://127.0.0.1:1\"\n");
+    assert_int_equal (node_call (&n, WEIR_KIND_CONFIG_RELOAD, NULL), WEIR_OK);
+    put_config (&n, "batch_size = many\n");
+    assert_int_equal (node_call (&n, WEIR_KIND_CONFIG_RELOAD, NULL), WEIR_BAD_CONFIG);
+    put_config (&n, "");
+    assert_true (n.pid > 1);
+    assert_int_equal (kill (n.pid, SIGHUP), 0); /* without a terminal: the same */
+    assert_int_equal (node_call (&n, WEIR_KIND_CONFIG_RELOAD, NULL), WEIR_OK);
+    assert_int_equal (node_doc (&n, "alive", 5000), WEIR_OK);
+    node_fini (&n);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -557,6 +589,7 @@ main (int argc, char **argv)
         cmocka_unit_test (test_events),
         cmocka_unit_test (test_many_followers),
         cmocka_unit_test (test_log_level),
+        cmocka_unit_test (test_reload),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -284,6 +284,20 @@ walk a 0 1 paths
 walk a 0 1 "config show"
 walk a 0 1 "config show" --origin
 walk a 0 1 "config check"
+walk a 0 1 "config reload"
+has '"changes": *\[\]'
+printf 'log_level = debug\nbatch_size = 17\nlisten = "tcp://127.0.0.1:1"\n' >>"$DIR/a/weir.conf"
+walk a 0 1 "config reload"
+has '"key": *"batch_size", *"was": *"4096", *"is": *"17", *"applied": *true'
+has '"key": *"listen".*"applied": *false'
+has '"restart_needed": *true'
+printf 'batch_size = many\n' >>"$DIR/a/weir.conf"
+walk a 78 0 "config reload" # nothing of it counts
+sed -i '/^batch_size\|^log_level\|^listen/d' "$DIR/a/weir.conf"
+printf 'listen = tcp://127.0.0.1:0\n' >>"$DIR/a/weir.conf"
+reloaded () { on a events --json | grep '"config_reloaded"' | tail -n 1 | grep -q "applied=2"; }
+kill -HUP "${PID[a]}"
+until_true 10 reloaded
 walk a 0 1 "config path"
 walk a 0 1 "config sample"
 walk a 0 1 version

@@ -155,7 +155,17 @@ stop (void **state, struct weir_actor *actor)
 }
 
 static const struct weir_actor_handler handlers[] = { { WEIR_KIND_PEER_LIST, take }, { 0, NULL } };
-static const struct weir_actor_def def = { "peers", handlers, start, stop, NULL, NULL, NULL };
+
+static void
+reloaded (void *state, struct weir_actor *actor)
+{
+    (void) state;
+    weir_assert (weir_actor_settings (actor)->batch_size == 17);
+    weir_assert (weir_actor_settings (actor)->max_attempts != 0);
+}
+
+static const struct weir_actor_def def = { "peers", handlers, start, stop,
+                                           NULL,    NULL,     NULL,  reloaded };
 
 /* ---- the broker ---- */
 
@@ -602,6 +612,24 @@ test_hostile_lifeline (void **state)
     level.has_seconds = 1;
     level.seconds = 1;
     send_post (&s, s.life_socket, &e, &level.base);
+    /* Settings that changed: one that is good, one of a newer broker, one out of its range. */
+    Weir__ConfigReloaded changed = WEIR__CONFIG_RELOADED__INIT;
+    static const char *const changes[][2] = { { "batch_size", "17" },
+                                              { "no_such_setting", "1" },
+                                              { "max_attempts", "0" } };
+    Weir__SettingChange change[3];
+    Weir__SettingChange *pointers[3];
+    for (size_t i = 0; i < 3; i++) {
+        change[i] = (Weir__SettingChange) WEIR__SETTING_CHANGE__INIT;
+        change[i].has_key = change[i].has_is = change[i].has_applied = change[i].applied = 1;
+        change[i].key = weir_field_str (changes[i][0]);
+        change[i].is = weir_field_str (changes[i][1]);
+        pointers[i] = &change[i];
+    }
+    changed.changes = pointers;
+    changed.n_changes = 3;
+    e.kind = WEIR_KIND_RELOAD;
+    send_post (&s, s.life_socket, &e, &changed.base);
     /* More partners than there can be. */
     e.kind = WEIR_KIND_UP;
     for (int i = 0; i < 70; i++) {
