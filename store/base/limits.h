@@ -151,8 +151,11 @@
 #define WEIR_ANNOUNCE_DELAY_MS 10u
 #define WEIR_TELL_DIGEST_MS 100u
 #define WEIR_GRAFT_MS 200u
+#define WEIR_GRAFT_MS_MAX 5000u
 #define WEIR_GRAFT_PATIENCE_MS 3000u
 #define WEIR_PRUNE_AGAIN_MS 500u
+#define WEIR_GUIDE_MS 2000u /* a chain guides for so long after its last entry */
+#define WEIR_GUIDE_SETTLE_MS 100u
 #define WEIR_STRIKES_MAX 3u
 #define WEIR_STRIKE_MS 60000u
 

@@ -302,6 +302,13 @@ concerns (const struct weir_sync *self, const struct weir_sync_pair *pair,
            && !weir_id_equal (source, &pair->peer->device);
 }
 
+/* Who wrote it has it; after a restore, comparisons bring it back. */
+bool
+weir_sync_is_theirs (const struct weir_sync_pair *pair, const struct weir_range *range)
+{
+    return weir_id_equal (&range->chain.author, &pair->peer->device);
+}
+
 static void
 push (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ranges *ranges,
       uint64_t now_ms)
@@ -311,8 +318,9 @@ push (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ran
         return; /* the comparison to come will find them */
     }
     for (size_t i = 0; i < ranges->count; i++) {
-        if ((pair->bulk || !pair->met) && covers (&pair->flying, &ranges->items[i])) {
-            continue; /* compared when readable, novel when synced */
+        if (weir_sync_is_theirs (pair, &ranges->items[i])
+            || ((pair->bulk || !pair->met) && covers (&pair->flying, &ranges->items[i]))) {
+            continue; /* or compared when readable, novel when synced */
         }
         weir_ranges_add (&pair->queue, &ranges->items[i], &weir_id_zero);
         pair->queue_entries += range_entries (&ranges->items[i]);
@@ -368,6 +376,7 @@ static void
 hand_on (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_ranges *ranges,
          uint64_t now_ms)
 {
+    weir_sync_tree_begin (self, pair, now_ms);
     if (!pair->session) {
         if (!pair->behind) {
             pair->behind = true;
@@ -392,7 +401,7 @@ weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uin
     }
     bool any = e->ranges && e->ranges->count > 0;
     if (any) {
-        weir_sync_tree_novel (self, db, e->ranges, &e->source);
+        weir_sync_tree_novel (db, e->ranges, &e->source, now_ms);
         mark_fed (self, db, e);
     }
     for (struct weir_sync_pair *pair = db->pairs; pair; pair = pair->next_of_db) {
@@ -412,7 +421,7 @@ weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uin
         } else if (any && concerns (self, pair, &e->source)) {
             hand_on (self, pair, e->ranges, now_ms);
         }
-        weir_sync_tree_changed (pair, now_ms);
+        weir_sync_tree_changed (self, pair, now_ms);
         weir_sync_settle (self, pair, now_ms);
     }
 }

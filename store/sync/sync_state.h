@@ -77,6 +77,9 @@ struct weir_sync_db {
     struct weir_sync_chain *newest;
     struct weir_sync_chain *oldest;
     uint64_t graft_ms; /* when somebody was grafted last for what is missing */
+    uint64_t guide;    /* the chain by which hubs prune each other, */
+    uint64_t guide_ms; /* when something of it was novel last, */
+    uint64_t guide_since_ms;
 };
 
 /* What was announced to a peer, or is about to be, and not sent. */
@@ -84,6 +87,15 @@ struct weir_sync_owed {
     struct weir_range range;
     uint64_t tag;
     bool said;
+};
+
+/* What was announced to us and was not here then. */
+struct weir_sync_missed {
+    uint64_t tag;
+    uint64_t first_seq; /* announced since the look before; waited for */
+    uint64_t last_seq;  /* announced meanwhile */
+    uint64_t since_ms;
+    uint64_t asked_ms; /* 0: not grafted for it */
 };
 
 /* A pair as an edge of the database's tree; there is one while something about it is not plain:
@@ -96,13 +108,15 @@ struct weir_sync_edge {
     size_t owed_cap;
     uint64_t announce_ms;           /* due: what is owed, and the digest */
     struct weir_id told;            /* the digest announced last */
-    struct weir_sync_mark *missing; /* announced, and not here */
+    struct weir_sync_missed *missing;
     size_t n_missing;
     size_t missing_cap;
-    uint64_t missing_ms; /* due: graft, or judge what came of it */
-    uint64_t since_ms;   /* the first of them */
-    uint64_t asked_ms;   /* grafted for the first n_asked of them */
-    size_t n_asked;
+    uint64_t missing_ms; /* due: graft, or judge what came of it; */
+    uint64_t not_before_ms;
+    uint64_t wait_ms;   /* so long after the announcement */
+    uint64_t lag_ms;    /* so much later bodies came by themselves, lately */
+    uint64_t waited_ms; /* before the last graft */
+    uint64_t asked_ms;  /* the last graft for what is missing; 0: none */
     uint64_t arrived_ms; /* anything from it */
     uint64_t pruned_ms;  /* said PRUNE */
     uint64_t refused_ms; /* its PRUNE */
@@ -110,6 +124,7 @@ struct weir_sync_edge {
     uint64_t again;      /* entries, lately */
     uint64_t fresh;
     unsigned strikes;
+    bool begun; /* it was decided whether it gets what is committed here */
 };
 
 enum weir_sync_out_state { WEIR_OUT_NONE, WEIR_OUT_OPENING, WEIR_OUT_OFFERED, WEIR_OUT_OPEN };
@@ -289,6 +304,7 @@ void weir_sync_drop_out (struct weir_sync *self, struct weir_sync_pair *pair, bo
 void weir_sync_drop_in (struct weir_sync *self, struct weir_sync_pair *pair, bool stop,
                         enum weir_status tell);
 bool weir_sync_may_push (const struct weir_sync_pair *pair);
+bool weir_sync_is_theirs (const struct weir_sync_pair *pair, const struct weir_range *range);
 /* Does the node push on what comes from others? */
 bool weir_sync_forwards (const struct weir_sync *self);
 /* Puts a range into what is to be sent; the caller flushes. */
@@ -298,27 +314,44 @@ void weir_sync_clear_queue (struct weir_sync_pair *pair);
 void weir_sync_stand (struct weir_sync *self, struct weir_sync_pair *pair);
 
 /* ---- sync_tree.c ---- */
+uint64_t weir_sync_chain_tag (const struct weir_sync_db *db, const struct weir_chain *chain);
+struct weir_sync_chain *weir_sync_find_chain (const struct weir_sync_db *db, uint64_t tag);
+struct weir_sync_edge *weir_sync_need_edge (struct weir_sync_pair *pair);
+void weir_sync_prune (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+void weir_sync_graft (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+/* Before a leaf's first commit goes to this peer. */
+void weir_sync_tree_begin (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
 bool weir_sync_is_lazy (const struct weir_sync_pair *pair); /* the peer wants announcements */
 /* Notes who supplied what, before it is pushed on. */
-void weir_sync_tree_novel (struct weir_sync *self, struct weir_sync_db *db,
-                           const struct weir_ranges *ranges, const struct weir_id *source);
-/* Instead of pushing: to be announced soon. */
-void weir_sync_tree_owe (struct weir_sync *self, struct weir_sync_pair *pair,
-                         const struct weir_ranges *ranges, uint64_t now_ms);
-/* Our digest changed: a peer that no data goes to is told, when it is quiet. */
-void weir_sync_tree_changed (struct weir_sync_pair *pair, uint64_t now_ms);
+void weir_sync_tree_novel (struct weir_sync_db *db, const struct weir_ranges *ranges,
+                           const struct weir_id *source, uint64_t now_ms);
 /* Something came from it. */
 void weir_sync_tree_arrived (struct weir_sync *self, struct weir_sync_pair *pair,
                              const struct weir_sync_event *e, uint64_t now_ms);
 void weir_sync_tree_message (struct weir_sync *self, struct weir_sync_session *session,
                              const struct weir_sync_message *m, uint64_t now_ms);
-uint64_t weir_sync_tree_due_ms (const struct weir_sync_pair *pair);
-void weir_sync_tree_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
 /* The pair's session is gone, or the pair goes: others supply from now on. */
 void weir_sync_tree_cut (struct weir_sync *self, struct weir_sync_pair *gone,
                          const struct weir_sync_session *session, uint64_t now_ms);
 void weir_sync_tree_free_db (struct weir_sync_db *db);
 void weir_sync_tree_free_edge (struct weir_sync_pair *pair);
+
+/* ---- sync_announce.c ---- */
+void weir_sync_forget_owed (struct weir_sync_edge *edge, size_t i);
+/* What is missing of what it announced, into a GRAFT. */
+void weir_sync_put_missing (struct weir_sync_pair *pair, struct weir_sync_message *m,
+                            uint64_t now_ms);
+void weir_sync_tree_overhasty (struct weir_sync_pair *pair, uint64_t now_ms);
+void weir_sync_on_announce (struct weir_sync *self, struct weir_sync_pair *pair,
+                            const struct weir_sync_message *m, uint64_t now_ms);
+/* Instead of pushing: to be announced soon. */
+void weir_sync_tree_owe (struct weir_sync *self, struct weir_sync_pair *pair,
+                         const struct weir_ranges *ranges, uint64_t now_ms);
+/* Something is new here: it may have been missing, and a peer that no data goes to is told our
+ * digest when it is quiet. */
+void weir_sync_tree_changed (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+uint64_t weir_sync_tree_due_ms (const struct weir_sync_pair *pair);
+void weir_sync_tree_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
 
 /* ---- sync_gap.c ---- */
 /* Something came that waits for what was not sent: asks its sender. */
