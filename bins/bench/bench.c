@@ -121,39 +121,11 @@ sync_catch_up (struct bench *b, uint64_t entries)
                                (double) moved / (double) got, "write_seconds", write_seconds));
 }
 
-/* Two authors by turns, every entry building on the other's last; a third node clones. */
-static void
-sync_turns (struct bench *b, uint64_t entries)
-{
-    struct bench_node a;
-    struct bench_node c;
-    char db[WEIR_ID_TEXT + 1];
-    bench_node_init (b, &a, "writer", "hub", "tcp://127.0.0.1:0");
-    bench_node_init (b, &c, "cloner", "leaf", NULL);
-    bench_turns_make (&a, entries, b->payload, db);
-    bench_node_start (b, &a);
-    bench_node_start (b, &c);
-    uint64_t want = bench_entries (&a, db) + 1; /* the join's own settings entry */
-    uint64_t wire = bench_wire_bytes (&c);
-    uint64_t started = bench_now_us ();
-    bench_join (&a, &c, db);
-    bench_wait_entries (&c, db, want, 120000);
-    bench_wait_synced (&a, db, 60000);
-    double seconds = (double) (bench_now_us () - started) / 1e6;
-    uint64_t moved = bench_wire_bytes (&c) - wire;
-    bench_node_stop (&c);
-    bench_node_stop (&a);
-    bench_print (b, json_pack ("{s:I, s:I, s:b, s:f, s:f, s:f}", "entries", (json_int_t) want,
-                               "payload", (json_int_t) b->payload, "turns", 1, "seconds", seconds,
-                               "entries_per_second", (double) want / seconds,
-                               "wire_bytes_per_entry", (double) moved / (double) want));
-}
-
 void
 bench_sync (struct bench *b)
 {
     if (b->turns) {
-        sync_turns (b, b->entries > 0 ? b->entries : 20000);
+        bench_clone (b);
     } else {
         sync_catch_up (b, b->entries > 0 ? b->entries : 100000);
     }
@@ -195,15 +167,44 @@ one_way (struct bench_node *a, struct bench_node *c, const char *db, uint64_t i,
     return us;
 }
 
-void
-bench_live (struct bench *b)
+/* What so many authors made by turns, in advance, comes to one node and goes to the other as a hub
+ * pushes it: both verify each entry's signature. */
+static void
+live_authors (struct bench *b, uint64_t entries)
+{
+    struct bench_node a;
+    struct bench_node c;
+    char db[WEIR_ID_TEXT + 1];
+    struct weir_buf runs = { 0 };
+    bench_node_init (b, &a, "writer", "hub", "tcp://127.0.0.1:0");
+    bench_node_init (b, &c, "reader", "leaf", NULL);
+    bench_authors_make (&a, b->authors, entries, b->payload, db, &runs);
+    bench_node_start (b, &a);
+    bench_node_start (b, &c);
+    bench_join (&a, &c, db);
+    bench_wait_synced (&a, db, 20000);
+    uint64_t want = bench_entries (&a, db) + entries;
+    uint64_t started = bench_now_us ();
+    bench_import (&a, db, weir_buf_bytes (&runs));
+    bench_wait_entries (&c, db, want, 120000);
+    bench_wait_synced (&a, db, 60000);
+    double seconds = (double) (bench_now_us () - started) / 1e6;
+    bench_node_stop (&c);
+    bench_node_stop (&a);
+    bench_print (b, json_pack ("{s:I, s:I, s:f, s:f}", "authors", (json_int_t) b->authors,
+                               "entries", (json_int_t) entries, "seconds", seconds,
+                               "entries_per_second", (double) entries / seconds));
+    weir_buf_fini (&runs);
+}
+
+static void
+live_one (struct bench *b, uint64_t entries)
 {
     struct bench_node a;
     struct bench_node c;
     char db[WEIR_ID_TEXT + 1];
     char token[64] = "";
     uint64_t samples = b->samples > 0 ? b->samples : 1000;
-    uint64_t entries = b->entries > 0 ? b->entries : 100000;
     bench_node_init (b, &a, "writer", "hub", "tcp://127.0.0.1:0");
     bench_node_init (b, &c, "reader", "leaf", NULL);
     bench_node_start (b, &a);
@@ -230,6 +231,16 @@ bench_live (struct bench *b)
                                "max_ms", (double) us[samples - 1] / 1000.0, "entries_per_second",
                                (double) entries / seconds));
     free (us);
+}
+
+void
+bench_live (struct bench *b)
+{
+    if (b->authors > 0) {
+        live_authors (b, b->entries > 0 ? b->entries : 20000);
+    } else {
+        live_one (b, b->entries > 0 ? b->entries : 100000);
+    }
 }
 
 /* ---- idle ---- */

@@ -74,6 +74,8 @@ double bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64
                     uint64_t payload);
 /* One durable commit below /single; `value` is JSON. */
 void bench_set_one (struct bench_node *n, const char *db, uint64_t i, const char *value);
+/* Runs end to end, made elsewhere: imported, pipelined; durable when it returns. */
+void bench_import (struct bench_node *n, const char *db, struct weir_bytes runs);
 /* Letters and digits, six bits each, so that compression cannot make the wire look small. */
 void bench_random_text (struct weir_rand *random, char *out, size_t len);
 /* Proportional set size of a node's processes, in kB; `each` (may be NULL) gets it by name. */
@@ -82,6 +84,7 @@ uint64_t bench_pss_kb (const struct bench_node *n, json_t *each);
 /* ---- the benches; each prints one JSON object (a line a file, where it reads files) ---- */
 void bench_commit (struct bench *b);
 void bench_sync (struct bench *b);
+void bench_clone (struct bench *b);
 void bench_live (struct bench *b);
 void bench_idle (struct bench *b);
 void bench_peers (struct bench *b);

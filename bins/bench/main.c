@@ -20,7 +20,10 @@ static const struct {
     { "commit", bench_commit, NULL, "durable commits on one node: pipelined, and one at a time" },
     { "sync", bench_sync, NULL,
       "catch-up between two nodes; --turns: two authors, cloned by a third" },
-    { "live", bench_live, NULL, "commit here to readable and durable there; sustained rate" },
+    { "clone", bench_clone, NULL, "a database into an empty node; --turns: of two authors" },
+    { "live", bench_live, NULL,
+      "commit here to readable and durable there; sustained rate; --authors N: of so many by "
+      "turns" },
     { "idle", bench_idle, NULL, "proportional memory of an idle node's processes" },
     { "hooks", bench_hooks, NULL,
       "what enabled sync costs commits when there is no peer, as a ratio" },

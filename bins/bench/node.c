@@ -16,11 +16,13 @@
 
 #include "bins/bench/bench.h"
 #include "store/base/rand.h"
+#include "store/dag/run.h"
 
 #define START_MS 20000
 #define NODES_MAX 64u
 #define CHUNK_BYTES (128u << 10)
 #define IN_FLIGHT 8u
+#define IMPORT_BYTES (32u << 10)
 
 extern char **environ;
 
@@ -404,6 +406,60 @@ bench_apply (struct bench_node *n, const char *db, uint64_t first, uint64_t coun
     free (value);
     weir_buf_fini (&body);
     return seconds;
+}
+
+static void
+take_imported (struct bench_node *n)
+{
+    struct weir_client_answer answer;
+    struct weir_error e = { 0 };
+    enum weir_status status = weir_client_receive (n->client, 120000, &answer, &e);
+    status = status == WEIR_OK ? answer.status : status;
+    const Weir__DbImported *m = status == WEIR_OK ? (const Weir__DbImported *) answer.meta : NULL;
+    if (m == NULL || m->refused > 0 || m->pending > 0) {
+        bench_die ("db import: %s, %u runs refused (%s), %u wait", weir_status_code (status),
+                   m != NULL ? m->refused : 0,
+                   weir_status_code (weir_status_from_number (m != NULL ? m->status : 0)),
+                   m != NULL ? m->pending : 0);
+    }
+    weir_client_answer_fini (&answer);
+}
+
+void
+bench_import (struct bench_node *n, const char *db, struct weir_bytes runs)
+{
+    struct weir_id id;
+    size_t in_flight = 0;
+    weir_ignore (weir_id_parse (&id, db));
+    for (size_t at = 0; at < runs.len;) {
+        size_t len = 0;
+        size_t used = 0;
+        while (at + len < runs.len && len < IMPORT_BYTES
+               && weir_run_length (weir_bytes (runs.data + at + len, runs.len - at - len), &used)
+                      == WEIR_OK) {
+            len += used;
+        }
+        if (in_flight == IN_FLIGHT) {
+            take_imported (n);
+            in_flight--;
+        }
+        Weir__DbImport ask = WEIR__DB_IMPORT__INIT;
+        struct weir_error e = { 0 };
+        uint64_t request = 0;
+        ask.has_db = true;
+        ask.db = weir_field_id (&id);
+        if (len == 0
+            || weir_client_send (n->client, WEIR_KIND_DB_IMPORT, &ask.base,
+                                 weir_bytes (runs.data + at, len), 120000, &request, &e)
+                   != WEIR_OK) {
+            bench_die ("db import: %s", e.what);
+        }
+        at += len;
+        in_flight++;
+    }
+    while (in_flight-- > 0) {
+        take_imported (n);
+    }
 }
 
 /* ---- memory ---- */

@@ -1,5 +1,5 @@
-/* Two authors by turns, made with the store's library: no network in between, so that a bench
- * measures the clone and not the making. */
+/* Authors by turns, made with the store's library: no network in between, so that a bench measures
+ * the clone, or the push, and not the making. */
 
 #include "bins/bench/turns.h"
 
@@ -73,21 +73,31 @@ carry (struct side *from, struct side *to, const struct weir_id *db, uint64_t *p
     weir_buf_fini (&run);
 }
 
-static void
-write_one (struct side *s, const struct weir_id *db, uint64_t i, const json_t *value)
+/* The payload of one set of a key; how many ops it has. */
+static uint32_t
+seal_one (struct side *s, const struct weir_id *db, uint64_t i, const json_t *value,
+          struct weir_buf *payload)
 {
     struct weir_error e = { 0 };
     struct weir_doc *doc = NULL;
-    struct weir_buf payload = { 0 };
-    struct weir_id entry;
     uint32_t ops = 0;
     char path[64];
     snprintf (path, sizeof path, "/bench/%08llu", (unsigned long long) i);
     need (weir_repo_document (s->repo, db, &doc, &e), &e, "document");
     struct weir_edit *edit = weir_edit_new (doc);
     need (weir_edit_set (edit, path, value, &e), &e, "set");
-    need (weir_edit_seal (edit, weir_bytes (NULL, 0), &payload, &ops, &e), &e, "seal");
+    need (weir_edit_seal (edit, weir_bytes (NULL, 0), payload, &ops, &e), &e, "seal");
     weir_edit_destroy (&edit);
+    return ops;
+}
+
+static void
+write_one (struct side *s, const struct weir_id *db, uint64_t i, const json_t *value)
+{
+    struct weir_error e = { 0 };
+    struct weir_buf payload = { 0 };
+    struct weir_id entry;
+    uint32_t ops = seal_one (s, db, i, value, &payload);
     need (weir_repo_commit (s->repo, db, weir_buf_bytes (&payload), ops, NOW_MS + i, &entry, &e),
           &e, "commit");
     weir_buf_fini (&payload);
@@ -143,5 +153,91 @@ bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
         weir_tips_destroy (&sides[i].tips);
         weir_identity_fini (&sides[i].identity);
     }
+    free (text);
+}
+
+/* ---- many authors ---- */
+
+#define CHANGES_AT_ONCE 200u
+
+struct author {
+    struct weir_identity identity;
+    struct weir_chain chain;
+    uint64_t seq;
+    struct weir_id tip;
+};
+
+static void
+admit_authors (struct side *s, const struct weir_id *db, struct author *authors, uint64_t n)
+{
+    struct weir_error e = { 0 };
+    struct weir_member_change changes[CHANGES_AT_ONCE];
+    struct weir_id entry;
+    uint8_t seed[32];
+    for (uint64_t i = 0; i < n;) {
+        size_t count = 0;
+        for (; i < n && count < CHANGES_AT_ONCE; i++, count++) {
+            weir_random (seed, sizeof seed);
+            weir_identity_init (&authors[i].identity, seed);
+            authors[i].chain.author = authors[i].identity.device;
+            authors[i].chain.lane = i + 1;
+            changes[count] = (struct weir_member_change){ .device = authors[i].identity.device,
+                                                          .right = WEIR_RIGHT_WRITE };
+        }
+        need (weir_repo_change_members (s->repo, db, changes, count, NOW_MS, &entry, &e), &e,
+              "members");
+    }
+}
+
+void
+bench_authors_make (struct bench_node *n, uint64_t authors, uint64_t entries, uint64_t payload,
+                    char db_text[WEIR_ID_TEXT + 1], struct weir_buf *runs)
+{
+    struct weir_error e = { 0 };
+    struct side s = { 0 };
+    struct weir_id db;
+    struct weir_buf sealed = { 0 };
+    struct weir_run_builder builder;
+    struct weir_rand random;
+    struct author *all = weir_alloc ((authors + 1) * sizeof *all);
+    char *text = weir_alloc (payload + 1); /* zeroed */
+    weir_rand_init (&random, 1);
+    weir_crypto_init ();
+    weir_run_builder_init (&builder);
+    need (weir_keyfile_load (n->paths.key, NULL, &s.identity, &e), &e, "key");
+    need (weir_kv_open (&s.kv, n->paths.db, true, &e), &e, "kv");
+    s.tips = weir_tips_file_new (n->paths.tips);
+    open_side (&s);
+    need (weir_repo_create (s.repo, "bench", NOW_MS, &db, &e), &e, "create");
+    admit_authors (&s, &db, all, authors);
+    settle (&s);
+    size_t n_heads = 0;
+    struct weir_id last = weir_repo_heads (s.repo, &db, &n_heads)[0];
+    for (uint64_t i = 0; i < entries; i++) {
+        struct author *author = &all[i % authors];
+        bench_random_text (&random, text, payload);
+        json_t *value = json_string (text);
+        weir_buf_clear (&sealed);
+        uint32_t ops = seal_one (&s, &db, i, value, &sealed);
+        json_decref (value);
+        /* An author that is alone builds on its own last entry, which is not named twice. */
+        size_t n_deps = weir_id_equal (&last, &author->tip) ? 0 : 1;
+        weir_run_begin (&builder, &db, WEIR_ENTRY_DATA, &author->chain, author->seq++, &author->tip,
+                        &last, n_deps);
+        weir_run_add (&builder, ops, NOW_MS + i, weir_buf_bytes (&sealed), &author->tip);
+        weir_run_close (&builder, &author->identity, runs);
+        last = author->tip;
+    }
+    memcpy (db_text, weir_id_text (&db).s, WEIR_ID_TEXT + 1);
+    weir_run_builder_fini (&builder);
+    weir_buf_fini (&sealed);
+    weir_repo_close (&s.repo);
+    weir_kv_close (&s.kv);
+    weir_tips_destroy (&s.tips);
+    weir_identity_fini (&s.identity);
+    for (uint64_t i = 0; i < authors; i++) {
+        weir_identity_fini (&all[i].identity);
+    }
+    free (all);
     free (text);
 }
