@@ -3,7 +3,7 @@
 
 /* The store actor's state, shared by its files: store.c (start, group commit, dispatch),
  * store_db.c (databases and members), store_doc.c (documents), store_past.c (their versions),
- * store_file.c (exports and imports), store_log.c (log and feed),
+ * store_blob.c and store_fetch.c (content of blobs), store_file.c (exports and imports), store_log.c (log and feed),
  * store_node.c (node state, keys, cards, leases), store_ticket.c, store_sync.c (compare),
  * store_transfer.c, store_sending.c, store_receiving.c (transfers). Nothing here is for other
  * actors. */
@@ -16,6 +16,7 @@
 
 struct store_transfer;
 struct store_watch;
+struct store_fetch;
 
 /* An answer that waits until its batch is synced to disk. */
 struct store_pending {
@@ -62,6 +63,8 @@ struct store {
     uint64_t pump_due_ms; /* of the turn at hand */
     uint64_t watch_transfers;
 
+    struct store_fetch *fetch; /* of the content of blobs */
+
     struct store_watch *watches; /* list */
     uint64_t watch_timer;
     uint64_t work_timer;
@@ -70,6 +73,7 @@ struct store {
     uint64_t imports;
     uint64_t refused;
     uint64_t refused_told_ms; /* told once a second at most: a peer may send thousands */
+    uint64_t author_told_ms;  /* .. of those who split chains, or begin too many */
     uint64_t frames_dropped;
     uint64_t members_epoch;
 };
@@ -144,7 +148,8 @@ void store_transfer_synced (struct store *s, uint64_t synced);
 void store_transfer_pump (struct store *s);
 /* The standing transfers that get what is novel from here: named in what peers is told, fed once
  * it was told. */
-void store_transfer_name (struct store *s, const struct weir_log_row *row, struct weir_arena *arena,
+void store_transfer_name (struct store *s, const struct weir_log_row *row,
+                          const struct weir_ranges *ranges, struct weir_arena *arena,
                           Weir__Novel *m);
 void store_transfer_feed (struct store *s, const struct weir_log_row *row,
                           const struct weir_ranges *ranges, const struct weir_id *digest);
@@ -155,6 +160,17 @@ void store_transfer_flushed (struct store *s, uint64_t batch);
 void store_tickets_tell (struct store *s);
 void store_joins_tell (struct store *s);
 void store_rights_changed (struct store *s, const struct weir_id *db);
+
+/* ---- store_fetch.c: content of blobs, from and to other nodes ---- */
+struct store_fetch *store_fetch_new (void);
+void store_fetch_destroy (struct store_fetch **self_p);
+void store_fetch_turn (struct store *s); /* at a turn's end, before it is flushed */
+void store_fetch_flushed (struct store *s, uint64_t batch);
+void store_fetch_synced (struct store *s, uint64_t synced);
+void store_fetch_drop_all (struct store *s, const struct weir_mailbox_id *mailbox);
+void store_fetch_peers_up (struct store *s);
+/* Adds who may have what is missing to an error's hint. */
+void store_fetch_explain (struct store *s, const struct weir_id *db, struct weir_error *e);
 
 /* ---- handlers, by kind ---- */
 #define STORE_HANDLER(name)                                                                        \
@@ -200,6 +216,12 @@ STORE_HANDLER (transfer_stop);
 STORE_HANDLER (ticket_redeem);
 STORE_HANDLER (lag);
 STORE_HANDLER (db_joined);
+STORE_HANDLER (blob_part);
+STORE_HANDLER (blob_put);
+STORE_HANDLER (blob_get);
+STORE_HANDLER (blob_peer);
+STORE_HANDLER (blob_hear);
+STORE_HANDLER (blob_piece_in);
 STORE_HANDLER (lease);
 STORE_HANDLER (frame_in);
 STORE_HANDLER (ack_in);

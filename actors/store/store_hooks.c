@@ -20,7 +20,7 @@ send_novel (struct store *s, const struct weir_log_row *first, const struct weir
     m.has_source = !weir_id_is_zero (&first->source);
     m.source = weir_field_id (&first->source);
     (void) store_put_ranges (arena, ranges, &m.ranges, &m.n_ranges);
-    store_transfer_name (s, first, arena, &m);
+    store_transfer_name (s, first, ranges, arena, &m);
     enum weir_status status = weir_actor_send_about (s->actor, WEIR_KIND_NOVEL, NULL, NULL,
                                                      &first->db, 0, &m.base, weir_bytes (NULL, 0));
     weir_arena_destroy (&arena);

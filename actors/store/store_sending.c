@@ -1,6 +1,8 @@
 /* The sending end of transfers: what peers fed, and what is novel where a transfer stands, is read
  * and leaves in frames, by fair shares (store/sync/pace.h) and within what each link carries. */
 
+#include <string.h>
+
 #include "actors/store/transfers.h"
 
 #define BYTES_PER_TURN (4u << 20)
@@ -57,47 +59,65 @@ store_transfer_send (void *state, struct weir_actor *actor, const struct weir_me
     weir_ranges_fini (&ranges);
 }
 
-/* Does this transfer get the row by itself? Not to where it came from, and a leaf pushes only its
- * own. */
+/* Which of the ranges a standing transfer gets by itself: what is not the peer's own. None where
+ * they came from, and a leaf pushes only its own. */
 static bool
-stands_for (const struct store *s, const struct store_transfer *t, const struct weir_log_row *row)
+stands_for (const struct store *s, const struct store_transfer *t, const struct weir_log_row *row,
+            const struct weir_ranges *ranges, struct weir_ranges *out)
 {
     const struct weir_settings_values *v = weir_actor_settings (s->actor);
     bool forwards = v->forward && strcmp (v->role, "leaf") != 0;
-    return t->stands && weir_id_equal (&t->db, &row->db)
-           && !weir_id_equal (&t->device, &row->source)
-           && (forwards || weir_id_is_zero (&row->source));
+    weir_ranges_clear (out);
+    if (!t->stands || !weir_id_equal (&t->db, &row->db) || weir_id_equal (&t->device, &row->source)
+        || (!forwards && !weir_id_is_zero (&row->source))) {
+        return false;
+    }
+    for (size_t i = 0; i < ranges->count; i++) {
+        if (!weir_id_equal (&ranges->items[i].chain.author, &t->device)) {
+            weir_ranges_add (out, &ranges->items[i], &weir_id_zero);
+        }
+    }
+    return out->count > 0;
 }
 
 void
-store_transfer_name (struct store *s, const struct weir_log_row *row, struct weir_arena *arena,
-                     Weir__Novel *m)
+store_transfer_name (struct store *s, const struct weir_log_row *row,
+                     const struct weir_ranges *ranges, struct weir_arena *arena, Weir__Novel *m)
 {
+    struct weir_ranges fits = { 0 };
     m->fed = weir_arena_array (arena, s->n_standing + 1, sizeof *m->fed);
-    for (struct store_transfer *t = s->transfers; t != NULL && m->fed != NULL; t = t->next) {
-        Weir__Fed *fed = stands_for (s, t, row) ? weir_arena_alloc (arena, sizeof *fed) : NULL;
-        if (fed != NULL) {
-            *fed = (Weir__Fed) WEIR__FED__INIT;
-            fed->has_session = fed->has_transfer = true;
-            fed->session = t->session;
-            fed->transfer = t->number;
-            m->fed[m->n_fed++] = fed;
+    for (struct store_transfer *t = s->n_standing > 0 ? s->transfers : NULL;
+         t != NULL && m->fed != NULL; t = t->next) {
+        if (!stands_for (s, t, row, ranges, &fits)) {
+            continue;
         }
+        Weir__Fed *fed = weir_arena_alloc (arena, sizeof *fed);
+        if (fed == NULL) {
+            break;
+        }
+        *fed = (Weir__Fed) WEIR__FED__INIT;
+        fed->has_session = fed->has_transfer = true;
+        fed->session = t->session;
+        fed->transfer = t->number;
+        m->fed[m->n_fed++] = fed;
     }
+    weir_ranges_fini (&fits);
 }
 
 void
 store_transfer_feed (struct store *s, const struct weir_log_row *row,
                      const struct weir_ranges *ranges, const struct weir_id *digest)
 {
+    struct weir_ranges fits = { 0 };
     for (struct store_transfer *t = s->n_standing > 0 ? s->transfers : NULL; t != NULL;
          t = t->next) {
-        if (stands_for (s, t, row)) {
-            weir_out_feed (t->out, ranges, digest);
+        if (stands_for (s, t, row, ranges, &fits)) {
+            weir_out_feed (t->out, &fits, digest);
             t->fed = true;
             weir_pace_ready (s->sending, t->flow);
         }
     }
+    weir_ranges_fini (&fits);
 }
 
 /* ---- frames ---- */

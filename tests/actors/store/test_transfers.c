@@ -734,9 +734,12 @@ test_standing (void **state)
         bool own;
         bool fed;
     } table[] = {
-        { "leaf", false, true, true }, { "leaf", false, false, false },
-        { "hub", false, false, true }, { "hub", true, false, false },
+        { "leaf", false, true, true },
+        { "leaf", false, false, false },
+        { "hub", false, false, true },
+        { "hub", true, false, false },
         { "hub", true, true, true },
+        { "hub", false, false, false }, /* as the author of what came: it has it */
     };
     struct weir_id other = { { 8 } };
     for (uint8_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -744,10 +747,12 @@ test_standing (void **state)
         struct weir_settings_values *v =
             (void *) (uintptr_t) weir_actor_settings (l->f.store->actor);
         snprintf (v->role, sizeof v->role, "%s", table[i].role);
+        bool author = i == 5;
         struct weir_id db = table[i].own ? fake_create (&l->f, "mine") : l->db;
-        assert_int_equal (
-            open_with (l, 1, true, table[i].to_source ? &l->peer.key.device : &other, &db, 0),
-            WEIR_OK);
+        assert_int_equal (open_with (l, 1, true,
+                                     table[i].to_source || author ? &l->peer.key.device : &other,
+                                     &db, 0),
+                          WEIR_OK);
         change (l, 1, 0, true); /* not started: it cannot stand */
         assert_int_equal (l->f.store->n_standing, 0);
         begin (l, 1, WEIR_CREDIT_BYTES);
@@ -762,7 +767,11 @@ test_standing (void **state)
             node_set (&l->peer, &l->db, "/m/more", "v");
             node_sync (&l->peer);
             node_lacking (&l->peer, &here, &l->db, &more);
-            frame (l, &link_box, 100, l->runs.len, weir_buf_bytes (&more), NULL);
+            assert_int_equal (
+                open_with (l, 101, false, author ? &other : &l->peer.key.device, &l->db, 0),
+                WEIR_OK);
+            fake_clear (&l->f);
+            frame (l, &link_box, 101, 0, weir_buf_bytes (&more), NULL);
             fake_turn (&l->f);
             fake_sync (&l->f);
             weir_buf_fini (&more);
