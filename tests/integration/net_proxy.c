@@ -63,7 +63,8 @@ net_whose (void *context, uint16_t source_port)
     DIR *dir = opendir ("/proc");
     for (struct dirent *e;
          dir != NULL && found == NET_NODES_MAX && inode != 0 && (e = readdir (dir)) != NULL;) {
-        pid_t group = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? getpgid (atoi (e->d_name)) : -1;
+        long pid = strtol (e->d_name, NULL, 10);
+        pid_t group = pid > 0 ? getpgid ((pid_t) pid) : -1;
         for (size_t i = 0; i < net->n && group > 0; i++) {
             if (group == net->nodes[i].pid && holds (e->d_name, inode)) {
                 found = i;
