@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SETTLING_MS 2000u /* what is found is looked into within it */
+
 static const struct {
     const char *code, *sentence, *hint;
 } reasons[] = {
@@ -139,16 +141,16 @@ judge_rest (const struct explain_facts *f)
     if (f->parked) {
         return EXPLAIN_PARKED;
     }
-    if (f->phase == WEIR_SYNC_BACKING_OFF) {
-        return EXPLAIN_DIFFERS;
-    }
     if (f->retried) {
         return EXPLAIN_RETRYING;
     }
     if (f->sync_error != WEIR_OK && f->sync_error != WEIR_PENDING) {
         return EXPLAIN_FAILED;
     }
-    return f->leaf && f->lag_known && f->lag > 0 ? EXPLAIN_LEAF : EXPLAIN_SETTLING;
+    if (f->phase_ms < SETTLING_MS) {
+        return EXPLAIN_SETTLING;
+    }
+    return f->leaf && f->lag_known && f->lag > 0 ? EXPLAIN_LEAF : EXPLAIN_DIFFERS;
 }
 
 enum explain_reason

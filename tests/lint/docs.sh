@@ -1,7 +1,8 @@
 #!/bin/bash
 # What the documentation says in tables is what the code's tables say: the kinds of docs/wire.md
 # (protos/kinds.def), the verbs and settings of docs/man/weir.1 (bins/cli/verbs.def,
-# actors/runtime/settings.def), and every link between pages leads somewhere.
+# actors/runtime/settings.def), the reasons of docs/troubleshooting.md (actors/peers/explain.def), and
+# every link between pages leads somewhere.
 #
 #   tests/lint/docs.sh BUILD [--write]    --write puts the tables in their places
 set -euo pipefail
@@ -31,6 +32,16 @@ verbs () {
             "$(echo "${field[0]} ${field[1]} ${field[2]}" | tr -s ' ' | sed 's/ $//' | roff)" \
             "$(echo "${field[4]}." | roff)"
     done < <(grep '^VERB (' bins/cli/verbs.def)
+}
+
+reasons () {
+    local row field
+    echo '| code | it says | what to do |'
+    echo '|---|---|---|'
+    while read -r row; do
+        mapfile -t field < <(strings "$row")
+        printf '| `%s` | %s | %s |\n' "${field[0]}" "${field[1]}" "${field[2]:--}"
+    done < <(grep '^REASON (' actors/peers/explain.def)
 }
 
 settings () {
@@ -67,6 +78,7 @@ between () {
 
 between docs/wire.md kinds "$(kinds)"
 between docs/man/weir.1 verbs "$(verbs)"
+between docs/troubleshooting.md reasons "$(reasons)"
 between docs/man/weir.1 settings "$(settings)"
 
 for page in README.md docs/*.md; do

@@ -108,11 +108,11 @@ all_reasons (void **state)
     CASE (PUSH_ONLY, good (), f.direction = WEIR_SYNC_PUSH)
     CASE (PENDING_HERE, good (), f.pending = 3)
     CASE (PARKED, good (), (f.parked = f.retried = true, f.retry_why = WEIR_REFUSED))
-    CASE (DIFFERS, good (), (void) 0)
-    CASE (RETRYING, good (), (f.retried = true, f.phase = WEIR_SYNC_SENDING + 100, f.tries = 2))
-    CASE (FAILED, good (), (f.phase = WEIR_SYNC_SENDING + 100, f.sync_error = WEIR_TIMED_OUT))
-    CASE (LEAF, good (), (f.phase = WEIR_SYNC_SENDING + 100, f.leaf = true, f.lag = 1))
-    CASE (SETTLING, good (), f.phase = WEIR_SYNC_SENDING + 100)
+    CASE (RETRYING, good (), (f.retried = true, f.tries = 2))
+    CASE (FAILED, good (), f.sync_error = WEIR_TIMED_OUT)
+    CASE (SETTLING, good (), f.phase_ms = 500)
+    CASE (DIFFERS, good (), f.phase_ms = 5000)
+    CASE (LEAF, good (), (f.phase_ms = 5000, f.leaf = true, f.lag = 1))
     {
         struct explain_facts f = good ();
         char sentence[400];

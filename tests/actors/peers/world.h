@@ -242,6 +242,46 @@ answer_compare (struct side *s, struct fake_sent *ask)
     fake_answer (s->a, ask, WEIR_OK, &m.base);
 }
 
+/* What is asked of store and retry queue when a client asks why. */
+static inline bool
+serve_facts (struct world *w, struct side *s, struct fake_sent *m)
+{
+    if (m->kind == WEIR_KIND_STORE_STATUS) {
+        Weir__StoreStatus answer = WEIR__STORE_STATUS__INIT;
+        answer.has_disk_full = true;
+        answer.disk_full = s->disk_full;
+        fake_answer (s->a, m, s->store_away ? WEIR_TIMED_OUT : WEIR_OK, &answer.base);
+    } else if (m->kind == WEIR_KIND_DB_SHOW) {
+        Weir__DbInfo info = WEIR__DB_INFO__INIT;
+        Weir__DbInfo *infos[1] = { &info };
+        Weir__DbInfos answer = WEIR__DB_INFOS__INIT;
+        info.has_pending = info.has_deferred = true;
+        info.pending = s->pending;
+        info.deferred = (uint32_t) s->deferred;
+        answer.items = infos;
+        answer.n_items = 1;
+        fake_answer (s->a, m, s->store_away ? WEIR_TIMED_OUT : WEIR_OK, &answer.base);
+    } else if (m->kind == WEIR_KIND_RETRY_LIST) {
+        Weir__RetryItem item = WEIR__RETRY_ITEM__INIT;
+        Weir__RetryItem *items[1] = { &item };
+        Weir__RetryItems answer = WEIR__RETRY_ITEMS__INIT;
+        item.has_device = item.has_db = item.has_attempts = item.has_next_ms = true;
+        item.has_why = item.has_parked = true;
+        item.device = weir_field_id (&w->s[1 - (s - w->s)].key.device);
+        item.db = weir_field_id (&w->db);
+        item.attempts = s->tries;
+        item.next_ms = 8000;
+        item.why = WEIR_TIMED_OUT;
+        item.parked = s->parked;
+        answer.items = items;
+        answer.n_items = s->tries > 0 ? 1 : 0;
+        fake_answer (s->a, m, WEIR_OK, &answer.base);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static inline bool
 serve_store (struct world *w, struct side *s, struct fake_sent *m)
 {
@@ -285,36 +325,6 @@ serve_store (struct world *w, struct side *s, struct fake_sent *m)
         answer.entries = s->lag;
         answer.oldest_ms = s->lag * 10;
         fake_answer (s->a, m, WEIR_OK, &answer.base);
-    } else if (m->kind == WEIR_KIND_STORE_STATUS) {
-        Weir__StoreStatus answer = WEIR__STORE_STATUS__INIT;
-        answer.has_disk_full = true;
-        answer.disk_full = s->disk_full;
-        fake_answer (s->a, m, s->store_away ? WEIR_TIMED_OUT : WEIR_OK, &answer.base);
-    } else if (m->kind == WEIR_KIND_DB_SHOW) {
-        Weir__DbInfo info = WEIR__DB_INFO__INIT;
-        Weir__DbInfo *infos[1] = { &info };
-        Weir__DbInfos answer = WEIR__DB_INFOS__INIT;
-        info.has_pending = info.has_deferred = true;
-        info.pending = s->pending;
-        info.deferred = (uint32_t) s->deferred;
-        answer.items = infos;
-        answer.n_items = 1;
-        fake_answer (s->a, m, s->store_away ? WEIR_TIMED_OUT : WEIR_OK, &answer.base);
-    } else if (m->kind == WEIR_KIND_RETRY_LIST) {
-        Weir__RetryItem item = WEIR__RETRY_ITEM__INIT;
-        Weir__RetryItem *items[1] = { &item };
-        Weir__RetryItems answer = WEIR__RETRY_ITEMS__INIT;
-        item.has_device = item.has_db = item.has_attempts = item.has_next_ms = true;
-        item.has_why = item.has_parked = true;
-        item.device = weir_field_id (&w->s[1 - (s - w->s)].key.device);
-        item.db = weir_field_id (&w->db);
-        item.attempts = s->tries;
-        item.next_ms = 8000;
-        item.why = WEIR_TIMED_OUT;
-        item.parked = s->parked;
-        answer.items = items;
-        answer.n_items = s->tries > 0 ? 1 : 0;
-        fake_answer (s->a, m, WEIR_OK, &answer.base);
     } else if (m->kind == WEIR_KIND_TICKET_REDEEM) {
         Weir__TicketRedeemed answer = WEIR__TICKET_REDEEMED__INIT;
         s->redeemed++;
@@ -328,7 +338,7 @@ serve_store (struct world *w, struct side *s, struct fake_sent *m)
         s->joined_status = weir_status_from_number (((const Weir__DbJoined *) m->decoded)->status);
         fake_answer (s->a, m, WEIR_OK, NULL);
     } else {
-        return false;
+        return serve_facts (w, s, m);
     }
     return true;
 }
