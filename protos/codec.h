@@ -6,6 +6,7 @@
  * checked against kinds.def. Who includes this gets the generated types too. */
 
 #include "protos/envelope.h"
+#include "protos/blob.pb-c.h"
 #include "protos/common.pb-c.h"
 #include "protos/link.pb-c.h"
 #include "protos/node.pb-c.h"

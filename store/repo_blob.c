@@ -45,6 +45,15 @@ weir_repo_chunk_put (struct weir_repo *self, struct weir_repo_db *db, const stru
 }
 
 void
+weir_repo_blobs_changed (struct weir_repo *self, struct weir_repo_db *db)
+{
+    if (db->blobs != NULL) {
+        db->blobs->is_changed = true;
+        self->blobs_changed = true;
+    }
+}
+
+void
 weir_repo_blob_row (struct weir_repo *self, struct weir_repo_db *db,
                     const struct weir_repo_blob *blob)
 {
@@ -54,7 +63,7 @@ weir_repo_blob_row (struct weir_repo *self, struct weir_repo_db *db,
     weir_store_u64 (bytes + 8, blob->since_ms);
     bytes[16] = blob->flags;
     weir_repo_put (self, &key, weir_bytes (bytes, sizeof bytes));
-    self->blob_changes++;
+    weir_repo_blobs_changed (self, db);
 }
 
 enum weir_status
@@ -157,6 +166,7 @@ weir_repo_blobs_load (struct weir_repo *self, struct weir_repo_db *db)
     }
     if (status == WEIR_OK && db->blobs != NULL) {
         db->blobs->looked_position = db->position; /* as the rows say */
+        weir_repo_blobs_changed (self, db);
     }
     weir_kv_iter_destroy (&iter);
     return status;
@@ -230,14 +240,16 @@ list_missing (struct weir_repo *self, struct weir_repo_db *db, struct weir_repo_
         status = WEIR_NOT_FOUND;
     }
     if (status == WEIR_NOT_FOUND) {
-        struct weir_piece piece = { .id = blob->id,
-                                    .is_manifest = true,
-                                    .bytes = WEIR_MANIFEST_BYTES_MAX };
+        struct weir_piece piece = {
+            .id = blob->id, .blob = blob->id, .is_manifest = true, .bytes = WEIR_MANIFEST_BYTES_MAX
+        };
         miss (db, blob, &piece);
         return WEIR_OK;
     }
     for (uint32_t i = 0; status == WEIR_OK && i < m.n_chunks; i++) {
         struct weir_piece piece = { .id = weir_manifest_chunk (&m, i),
+                                    .blob = blob->id,
+                                    .index = i,
                                     .bytes = weir_blob_chunk_bytes (m.bytes, i) };
         struct weir_repo_chunk row = { .bytes = 0 };
         enum weir_status got = weir_repo_chunk_get (self, db, &piece.id, &row);
@@ -300,7 +312,7 @@ weir_repo_blobs_reset (struct weir_repo *self, struct weir_repo_db *db)
         struct weir_repo_blob *blob = value;
         blob->is_active = false;
     }
-    self->blob_changes++;
+    weir_repo_blobs_changed (self, db);
 }
 
 void
@@ -372,7 +384,7 @@ weir_repo_piece_found (struct weir_repo *self, struct weir_repo_db *db, const st
             weir_repo_blob_whole (self, db, blob);
         }
     }
-    self->blob_changes++;
+    weir_repo_blobs_changed (self, db);
     if (m != NULL) {
         missing_free (m);
     }
@@ -409,8 +421,17 @@ weir_repo_blob_totals (struct weir_repo *self, const struct weir_id *id,
     return WEIR_OK;
 }
 
-uint64_t
-weir_repo_blob_changes (const struct weir_repo *self)
+bool
+weir_repo_blob_changed (struct weir_repo *self, struct weir_id *id)
 {
-    return self->blob_changes;
+    for (size_t i = 0; self->blobs_changed && i < self->n_dbs; i++) {
+        struct weir_repo_blobs *b = self->dbs[i]->blobs;
+        if (b != NULL && b->is_changed) {
+            b->is_changed = false;
+            *id = self->dbs[i]->id;
+            return true;
+        }
+    }
+    self->blobs_changed = false;
+    return false;
 }

@@ -8,6 +8,7 @@
  * wanted again. Nothing is stored that does not have the hash it was asked for by, and nothing is
  * given out that does not. Like all of the repository: one thread, written with the next flush. */
 
+#include "store/dag/blob.h"
 #include "store/repo.h"
 
 struct weir_blob_totals {
@@ -20,8 +21,8 @@ struct weir_blob_totals {
 /* Zeros for a database without blobs. WEIR_NOT_FOUND. */
 WEIR_MUST enum weir_status weir_repo_blob_totals (struct weir_repo *self, const struct weir_id *db,
                                                   struct weir_blob_totals *out);
-/* Grows when totals may have changed. */
-uint64_t weir_repo_blob_changes (const struct weir_repo *self);
+/* A database whose totals may have changed since it was given last; false: none. */
+bool weir_repo_blob_changed (struct weir_repo *self, struct weir_id *db);
 
 /* ---- written here ---- */
 
@@ -51,12 +52,6 @@ WEIR_MUST enum weir_status weir_repo_blob_read (struct weir_repo *self, const st
 
 /* ---- between nodes ---- */
 
-/* A chunk or a manifest. */
-struct weir_piece {
-    struct weir_id id;
-    bool is_manifest;
-    uint32_t bytes; /* as it must be; of a manifest: at most */
-};
 /* Appends one that is named in this database. WEIR_NOT_FOUND; WEIR_CORRUPT: it was here and is
  * damaged, so it is missing now. */
 WEIR_MUST enum weir_status weir_repo_piece_read (struct weir_repo *self, const struct weir_id *db,
@@ -72,6 +67,15 @@ WEIR_MUST enum weir_status weir_repo_blob_wants (struct weir_repo *self, const s
 WEIR_MUST enum weir_status weir_repo_piece_take (struct weir_repo *self, const struct weir_id *db,
                                                  const struct weir_id *piece, bool is_manifest,
                                                  struct weir_bytes bytes);
+
+/* What of a blob is here: a bit for each chunk, the first one highest; nothing when not even the
+ * manifest is. */
+WEIR_MUST enum weir_status weir_repo_blob_here (struct weir_repo *self, const struct weir_id *db,
+                                                const struct weir_id *blob, struct weir_buf *bits);
+/* The chunk at a place of the manifest. WEIR_NOT_FOUND. */
+WEIR_MUST enum weir_status weir_repo_blob_chunk (struct weir_repo *self, const struct weir_id *db,
+                                                 const struct weir_id *blob, uint32_t index,
+                                                 struct weir_id *chunk);
 
 /* ---- what is kept ---- */
 

@@ -263,6 +263,46 @@ weir_repo_piece_read (struct weir_repo *self, const struct weir_id *id, const st
     return status;
 }
 
+enum weir_status
+weir_repo_blob_here (struct weir_repo *self, const struct weir_id *id, const struct weir_id *name,
+                     struct weir_buf *bits)
+{
+    struct weir_repo_db *db = NULL;
+    struct weir_manifest m;
+    enum weir_status status = weir_repo_db_get (self, id, &db);
+    struct weir_repo_blob *blob = status == WEIR_OK ? weir_repo_blob_find (db, name) : NULL;
+    if (blob == NULL || weir_repo_manifest_get (self, db, blob, &m) != WEIR_OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i < m.n_chunks; i++) {
+        struct weir_id chunk = weir_manifest_chunk (&m, i);
+        struct weir_repo_chunk row = { .bytes = 0 };
+        if (i % 8 == 0) {
+            weir_buf_put_u8 (bits, 0);
+        }
+        if (weir_repo_chunk_get (self, db, &chunk, &row) == WEIR_OK && row.bytes > 0) {
+            bits->data[bits->len - 1] |= (uint8_t) (0x80u >> (i % 8));
+        }
+    }
+    return WEIR_OK;
+}
+
+enum weir_status
+weir_repo_blob_chunk (struct weir_repo *self, const struct weir_id *id, const struct weir_id *name,
+                      uint32_t index, struct weir_id *chunk)
+{
+    struct weir_repo_db *db = NULL;
+    struct weir_manifest m;
+    enum weir_status status = weir_repo_db_get (self, id, &db);
+    struct weir_repo_blob *blob = status == WEIR_OK ? weir_repo_blob_find (db, name) : NULL;
+    if (blob == NULL || weir_repo_manifest_get (self, db, blob, &m) != WEIR_OK
+        || index >= m.n_chunks) {
+        return WEIR_NOT_FOUND;
+    }
+    *chunk = weir_manifest_chunk (&m, index);
+    return WEIR_OK;
+}
+
 static enum weir_status
 not_here (struct weir_repo_blob *blob, uint64_t offset, struct weir_error *e)
 {

@@ -40,6 +40,7 @@ struct weir_repo_blobs {
     size_t n_active;
     size_t scanned;   /* where the search for the next to be active goes on */
     bool is_searched; /* it found nothing more */
+    bool is_changed;  /* since the outside was told */
     bool is_noticed;  /* an entry named one since the document was looked at */
     uint64_t looked_position;
     uint64_t looked_ms;
@@ -61,6 +62,7 @@ void weir_repo_chunk_put (struct weir_repo *self, struct weir_repo_db *db, const
                           const struct weir_repo_chunk *row);
 void weir_repo_blob_row (struct weir_repo *self, struct weir_repo_db *db,
                          const struct weir_repo_blob *blob);
+void weir_repo_blobs_changed (struct weir_repo *self, struct weir_repo_db *db);
 struct weir_repo_blob *weir_repo_blob_find (struct weir_repo_db *db, const struct weir_id *id);
 struct weir_repo_blob *weir_repo_blob_add (struct weir_repo_db *db, const struct weir_id *id,
                                            uint64_t bytes);

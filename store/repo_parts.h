@@ -205,7 +205,7 @@ struct weir_repo {
     size_t docs_bytes;
     uint64_t blob_keep_ms;
     uint64_t blob_upload_keep_ms;
-    uint64_t blob_changes;
+    bool blobs_changed; /* of some database: the outside is to be told */
     bool blobs_noticed; /* a document is to be looked at */
 
     struct weir_arena *arena;      /* of `imported` */

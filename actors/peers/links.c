@@ -244,6 +244,7 @@ link_end (struct peers *p, struct link *l, enum weir_status status, const char *
     if (l->in_sync) {
         history_session_down (p, l);
         sync_session_down (p, l);
+        blobs_session_down (p, l);
         presence_session_down (p, l);
     }
     if (!gone) {

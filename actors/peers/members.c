@@ -331,6 +331,7 @@ members_apply (struct peers *p)
         members_admit (p, &p->transports[i], false);
     }
     presence_apply (p);
+    blobs_apply (p);
     links_dial_soon (p);
 }
 

@@ -104,6 +104,7 @@ stop (void **state, struct weir_actor *actor)
     }
     verb_waits_free (p);
     presence_stop (p);
+    blobs_stop (p);
     links_free_ended (p);
     weir_map_destroy (&p->sessions, NULL);
     weir_map_destroy (&p->links, free_link);
@@ -133,6 +134,7 @@ up (void *state, struct weir_actor *actor, const char *role, const char *name,
     (void) mailbox;
     (void) epoch;
     if (strcmp (role, "store") == 0 && p->sync != NULL) {
+        blobs_store_up (p);
         ask_store (p);
     } else if (strcmp (role, "retry") == 0) {
         struct weir_bytes key;
@@ -228,6 +230,12 @@ ON (transfer_lost)
     }
 }
 
+ON (blob_state)
+{
+    (void) actor;
+    blobs_state (state, (const Weir__BlobState *) message->meta);
+}
+
 ON (join_wanted)
 {
     (void) actor;
@@ -294,6 +302,7 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_TRANSFER_ARRIVED, on_transfer_arrived },
     { WEIR_KIND_TRANSFER_LOST, on_transfer_lost },
     { WEIR_KIND_JOIN_WANTED, on_join_wanted },
+    { WEIR_KIND_BLOB_STATE, on_blob_state },
     { WEIR_KIND_TICKETS, on_tickets },
     { WEIR_KIND_TRANSPORT_READY, on_transport_ready },
     { WEIR_KIND_LINK_UP, on_link_up },

@@ -573,6 +573,8 @@ dispatch (struct peers *p, struct link *l, uint16_t kind, const ProtobufCMessage
     } else if (l->in_sync && kind == WEIR_KIND_W_PRESENCE) {
         presence_take (p, l, (const Weir__Presence *) meta);
     } else if (l->in_sync && kind >= WEIR_KIND_W_DIGESTS) {
+    } else if (l->in_sync && kind == WEIR_KIND_W_BLOB_LACK) {
+        blobs_lack (p, l, (const Weir__BlobLack *) meta);
         sync_take (p, l, kind, meta);
     } else {
         link_ignored (p, l); /* said where it means nothing: before the session, or by a guest */

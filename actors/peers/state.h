@@ -20,6 +20,16 @@
 #define PEERS_STRANGERS_MAX 64u
 #define PEERS_ASK_MS 10000u
 
+/* What is known of the content of blobs that the device holds (blobs.c). */
+struct relation_blobs {
+    uint64_t session; /* the store knows of it; 0: it does not */
+    bool is_known;
+    struct weir_id digest; /* when that was true: */
+    uint64_t missing;
+    uint64_t missing_bytes;
+    uint64_t asked_ms;
+};
+
 struct relation {
     struct device *device;
     struct relation *next;
@@ -44,6 +54,7 @@ struct relation {
     bool stands;                        /* the store may feed that which sends */
     bool dirty;                         /* the relationship's row */
     bool cursor_dirty;
+    struct relation_blobs blobs;
     uint64_t presence_session, presence_tag; /* where presence of it is shared; 0: nowhere */
 };
 
@@ -75,6 +86,13 @@ struct member {
     struct weir_id device;
     uint32_t right; /* 0: was removed */
     char *name;
+};
+
+/* As the store says, which may be before the database's rights are read. */
+struct database_blobs {
+    uint64_t count;
+    uint64_t missing;
+    uint64_t missing_bytes;
 };
 
 struct database {
@@ -140,6 +158,7 @@ struct link {
     size_t n_strangers;
     struct join *join;
     uint64_t timer;
+    uint64_t flood_told_ms;
 };
 
 struct wait; /* of SYNC_WAIT, PEER_PING; verbs_sync.c, verbs_peer.c */
@@ -159,6 +178,7 @@ struct peers {
 
     struct weir_map *devices;   /* id -> device */
     struct weir_map *databases; /* id -> database */
+    struct weir_map *blobs;     /* id -> database_blobs, where there are any */
     struct weir_map *links;     /* number -> link */
     struct weir_map *sessions;  /* our session epoch -> link, while the synchronizer has it */
     struct transport transports[16];
@@ -338,6 +358,18 @@ void tree_strike (struct peers *p, const struct weir_sync_action *a);
 /* What came again, and what it waits for; false when it does not decode. */
 bool tree_arrived (const Weir__TransferArrived *m, struct weir_arena *arena,
                    struct weir_ranges *held, struct weir_sync_event *e);
+
+/* ---- blobs.c: content ---- */
+void blobs_stop (struct peers *p);
+/* After any change of what is shared: the store is told where such databases are. */
+void blobs_apply (struct peers *p);
+void blobs_session_down (struct peers *p, struct link *l);
+void blobs_store_up (struct peers *p);
+void blobs_state (struct peers *p, const Weir__BlobState *m);
+void blobs_lack (struct peers *p, struct link *l, const Weir__BlobLack *m);
+/* Have both all content, as far as both said of what they hold now? Else why not; asks when that is
+ * not known. */
+bool blobs_in_step (struct peers *p, struct relation *r, const char **why);
 
 /* ---- wire.c, wire_tree.c: pure ---- */
 /* The arena's message of a synchronizer's word, and its kind. */

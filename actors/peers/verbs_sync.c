@@ -21,7 +21,7 @@ static const char *const phases[] = {
 /* ---- a pair, for people ---- */
 
 static enum weir_status
-pair_reason (struct peers *p, const struct relation *r, const struct weir_sync_state *s,
+pair_reason (struct peers *p, struct relation *r, const struct weir_sync_state *s,
              const char **text)
 {
     const struct device *d = r->device;
@@ -35,7 +35,7 @@ pair_reason (struct peers *p, const struct relation *r, const struct weir_sync_s
         return WEIR_BLOCKED;
     }
     if (s != NULL && s->phase == WEIR_SYNC_EQUAL) {
-        return WEIR_OK;
+        return blobs_in_step (p, r, text) ? WEIR_OK : WEIR_BLOB_MISSING;
     }
     if (d->link == NULL) {
         bool dialable = d->typed || (d->card != NULL && d->card->n_addresses > 0);
@@ -80,7 +80,10 @@ verb_pair (struct peers *p, struct relation *r, struct weir_arena *arena)
     m->priority = weir_field_str (priority_name (r->priority));
     m->rate = r->rate;
     m->has_in_step = m->has_acked_entries = m->has_reason = m->has_reason_text = true;
-    m->in_step = found && s.phase == WEIR_SYNC_EQUAL;
+    m->in_step = found && s.phase == WEIR_SYNC_EQUAL && blobs_in_step (p, r, &text);
+    m->has_blobs_missing = m->has_blob_bytes_missing = true;
+    m->blobs_missing = r->blobs.missing;
+    m->blob_bytes_missing = r->blobs.missing_bytes;
     m->acked_entries = r->acked;
     m->reason = (uint32_t) pair_reason (p, r, found ? &s : NULL, &text);
     m->reason_text = wire_copy_str (arena, text);
@@ -361,11 +364,13 @@ verb_waits_free (struct peers *p)
 }
 
 static bool
-is_equal (struct peers *p, const struct relation *r, const struct weir_id *digest)
+is_equal (struct peers *p, struct relation *r, const struct weir_id *digest)
 {
     struct weir_sync_state s;
+    const char *why = NULL;
     return weir_sync_find (p->sync, &r->device->id, &r->db, &s) && s.phase == WEIR_SYNC_EQUAL
-           && (digest == NULL || weir_id_equal (digest, &s.digest));
+           && (digest == NULL || weir_id_equal (digest, &s.digest))
+           && blobs_in_step (p, r, &why);
 }
 
 /* Is a join of a database in scope still under way? */

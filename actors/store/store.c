@@ -63,6 +63,12 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_TICKET_REDEEM, store_ticket_redeem },
     { WEIR_KIND_LAG, store_lag },
     { WEIR_KIND_DB_JOINED, store_db_joined },
+    { WEIR_KIND_BLOB_PART, store_blob_part },
+    { WEIR_KIND_BLOB_PUT, store_blob_put },
+    { WEIR_KIND_BLOB_GET, store_blob_get },
+    { WEIR_KIND_BLOB_PEER, store_blob_peer },
+    { WEIR_KIND_BLOB_HEAR, store_blob_hear },
+    { WEIR_KIND_BLOB_PIECE_IN, store_blob_piece_in },
     { WEIR_KIND_LEASE, store_lease },
     { WEIR_KIND_FRAME_IN, store_frame_in },
     { WEIR_KIND_ACK_IN, store_ack_in },
@@ -172,6 +178,7 @@ start (void **state, struct weir_actor *actor, struct weir_error *e)
     } else if (gethostname (s->name, sizeof s->name - 1) != 0) {
         s->name[0] = '\0';
     }
+    s->fetch = store_fetch_new ();
     s->members_epoch = weir_repo_members_epoch (s->repo);
     weir_actor_watch_fd (actor, weir_kv_event_fd (s->kv), batch_synced, NULL);
     check_disk (s, true);
@@ -199,6 +206,7 @@ stop (void **state, struct weir_actor *actor)
     (void) actor;
     store_transfers_fini (s);
     (void) weir_repo_flush (s->repo, weir_actor_wall_ms (s->actor));
+    store_fetch_destroy (&s->fetch);
     weir_repo_close (&s->repo);
     weir_kv_close (&s->kv);
     weir_tips_destroy (&s->tips);
@@ -227,6 +235,7 @@ up (void *state, struct weir_actor *actor, const char *role, const char *name,
         s->peers_up = true;
         s->told_position = weir_repo_position (s->repo);
         store_transfer_drop_all (s, NULL);
+        store_fetch_peers_up (s);
         store_tickets_tell (s);
         store_joins_tell (s);
     }
@@ -242,8 +251,10 @@ down (void *state, struct weir_actor *actor, const char *role, const char *name,
     if (strcmp (role, "peers") == 0) {
         s->peers_up = false;
         store_transfer_drop_all (s, NULL);
+        store_fetch_drop_all (s, NULL);
     } else if (strcmp (role, "transport") == 0) {
         store_transfer_drop_all (s, mailbox);
+        store_fetch_drop_all (s, mailbox);
     }
 }
 
@@ -377,6 +388,7 @@ turn_ended (void *state, struct weir_actor *actor)
 {
     struct store *s = state;
     store_transfer_pump (s);
+    store_fetch_turn (s);
     uint64_t batch = weir_repo_flush (s->repo, weir_actor_wall_ms (actor));
     s->batch_last = batch;
     for (size_t i = s->n_pending; i-- > 0 && !s->pending[i].is_flushed;) {
@@ -384,6 +396,7 @@ turn_ended (void *state, struct weir_actor *actor)
         s->pending[i].is_flushed = true;
     }
     store_transfer_flushed (s, batch);
+    store_fetch_flushed (s, batch);
     if (weir_repo_members_epoch (s->repo) != s->members_epoch) {
         s->members_epoch = weir_repo_members_epoch (s->repo);
         store_rights_changed (s, NULL);
@@ -420,6 +433,7 @@ batch_synced (void *state, struct weir_actor *actor, void *context)
         memmove (s->pending, s->pending + done, (s->n_pending - done) * sizeof *s->pending);
         s->n_pending -= done;
     }
+    store_fetch_synced (s, synced);
     store_tell_novel (s);
     store_watch_synced (s);
     store_transfer_synced (s, synced);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actors/store/state.h"
+#include "store/repo_blob.h"
 
 #define FORKS_SHOWN 16u
 #define HEADS_SHOWN 64u
@@ -55,6 +56,21 @@ store_db_create (void *state, struct weir_actor *actor, const struct weir_messag
 }
 
 /* One DbInfo in the arena. */
+static void
+put_blobs (struct store *s, const struct weir_id *db, Weir__DbInfo *m)
+{
+    struct weir_blob_totals t;
+    if (weir_repo_blob_totals (s->repo, db, &t) == WEIR_OK) {
+        m->has_blobs = m->has_blob_bytes = m->has_blobs_missing = m->has_blob_bytes_missing = true;
+        m->has_blob_bytes_kept = true;
+        m->blobs = t.blobs;
+        m->blob_bytes = t.bytes;
+        m->blobs_missing = t.missing_blobs;
+        m->blob_bytes_missing = t.missing_bytes;
+        m->blob_bytes_kept = t.kept_bytes;
+    }
+}
+
 static Weir__DbInfo *
 info_message (struct store *s, struct weir_arena *arena, const struct weir_db_info *info,
               bool detail)
@@ -85,6 +101,7 @@ info_message (struct store *s, struct weir_arena *arena, const struct weir_db_in
     m->joining = info->joining;
     m->has_deferred = true;
     m->deferred = (uint32_t) info->deferred;
+    put_blobs (s, &info->id, m);
     size_t n = 0;
     (void) weir_repo_members (s->repo, &info->id, &n);
     m->has_members = true;

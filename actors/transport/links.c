@@ -500,6 +500,34 @@ hand_frame (struct link *l, const struct weir_envelope *e, struct weir_bytes met
     weir_arena_destroy (&arena);
 }
 
+static void
+hand_piece (struct link *l, const struct weir_envelope *e, struct weir_bytes meta,
+            struct weir_bytes wire)
+{
+    struct transport *t = l->transport;
+    struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
+    ProtobufCMessage *message = NULL;
+    struct weir_bytes body = weir_bytes (NULL, 0);
+    enum weir_status status =
+        weir_meta_unpack (&message, arena, &weir__blob_piece__descriptor, meta);
+    if (status == WEIR_OK) {
+        Weir__BlobPiece *m = (Weir__BlobPiece *) message;
+        status = transport_piece_unpack (t->codec, m, wire, &body);
+        m->has_link = true;
+        m->link = l->number;
+        m->has_codec = m->has_bytes = false;
+    }
+    if (status != WEIR_OK) {
+        t->bad++;
+        link_close (l, WEIR_BAD_FRAME, "a piece that cannot be read", false);
+    } else if (weir_actor_send_about (t->actor, WEIR_KIND_BLOB_PIECE_IN, NULL, NULL, NULL, e->trace,
+                                      message, body)
+               != WEIR_OK) {
+        t->dropped++; /* the store asks for it again */
+    }
+    weir_arena_destroy (&arena);
+}
+
 void
 link_take (struct link *l, zmq_msg_t *parts)
 {
@@ -528,13 +556,16 @@ link_take (struct link *l, zmq_msg_t *parts)
         hand_frame (l, &e, meta, body);
         return;
     }
+    if (kind->number == WEIR_KIND_W_BLOB_PIECE) {
+        hand_piece (l, &e, meta, body);
+        return;
+    }
     Weir__LinkMessage m = WEIR__LINK_MESSAGE__INIT;
     m.has_link = m.has_kind = true;
     m.link = l->number;
     m.kind = kind->number;
-    if (weir_actor_send_about (t->actor, WEIR_KIND_WIRE_IN, NULL, NULL, NULL, e.trace, &m.base,
-                               meta)
-        != WEIR_OK) {
+    uint16_t to = kind->to == WEIR_ROLE_S ? WEIR_KIND_BLOB_HEAR : WEIR_KIND_WIRE_IN;
+    if (weir_actor_send_about (t->actor, to, NULL, NULL, NULL, e.trace, &m.base, meta) != WEIR_OK) {
         t->dropped++;
     }
 }

@@ -330,6 +330,27 @@ on_frame_out (void *state, struct weir_actor *actor, const struct weir_message *
 }
 
 static void
+on_blob_out (void *state, struct weir_actor *actor, const struct weir_message *message)
+{
+    struct transport *t = state;
+    Weir__BlobPiece m = *(const Weir__BlobPiece *) message->meta;
+    Weir__Frame frame = WEIR__FRAME__INIT;
+    struct link *l = link_find (t, m.link);
+    (void) actor;
+    if (l == NULL || message->body.len > WEIR_MANIFEST_BYTES_MAX) {
+        t->dropped++;
+        return;
+    }
+    struct weir_bytes wire = transport_frame_pack (t->codec, message->body, &frame);
+    m.has_link = false; /* ours only */
+    m.has_codec = m.has_bytes = true;
+    m.codec = frame.codec;
+    m.bytes = frame.bytes;
+    link_say (l, WEIR_KIND_W_BLOB_PIECE, message->envelope.trace, &m.base, weir_bytes (NULL, 0),
+              wire);
+}
+
+static void
 on_ack_out (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct transport *t = state;
@@ -403,6 +424,8 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_WIRE_OUT, on_wire_out },
     { WEIR_KIND_FRAME_OUT, on_frame_out },
     { WEIR_KIND_ACK_OUT, on_ack_out },
+    { WEIR_KIND_BLOB_SAY, on_wire_out },
+    { WEIR_KIND_BLOB_PIECE_OUT, on_blob_out },
     { WEIR_KIND_LINK_STATUS, on_status },
     { WEIR_KIND_TRANSPORT_RUN, on_run },
     { 0, NULL },

@@ -115,6 +115,35 @@ transport_frame_pack (struct transport_codec *self, struct weir_bytes body, Weir
     return weir_buf_bytes (&self->buf);
 }
 
+/* Plain, or compressed as a whole: *body is borrowed from the codec or from `wire`. */
+static enum weir_status
+unpack (struct transport_codec *self, uint32_t codec, bool has_bytes, uint32_t bytes,
+        struct weir_bytes wire, struct weir_bytes *body)
+{
+    if (codec == CODEC_PLAIN) {
+        if (has_bytes && bytes != wire.len) {
+            return WEIR_BAD_FRAME;
+        }
+        *body = wire;
+        return WEIR_OK;
+    }
+    /* The size told in the frame's own header must be the told one: nothing is trusted to be
+     * larger than the buffer made for it. */
+    if (codec != CODEC_ZSTD || !has_bytes || bytes == 0
+        || ZSTD_getFrameContentSize (wire.data, wire.len) != bytes) {
+        return WEIR_BAD_FRAME;
+    }
+    weir_buf_clear (&self->buf);
+    weir_buf_reserve (&self->buf, bytes);
+    size_t len = ZSTD_decompressDCtx (self->decompress, self->buf.data, bytes, wire.data, wire.len);
+    if (ZSTD_isError (len) || len != bytes) {
+        return WEIR_BAD_FRAME;
+    }
+    self->buf.len = len;
+    *body = weir_buf_bytes (&self->buf);
+    return WEIR_OK;
+}
+
 enum weir_status
 transport_frame_unpack (struct transport_codec *self, const Weir__Frame *frame,
                         struct weir_bytes wire, struct weir_bytes *body)
@@ -124,27 +153,16 @@ transport_frame_unpack (struct transport_codec *self, const Weir__Frame *frame,
         || (frame->has_digest && frame->digest.len != WEIR_ID_BYTES)) {
         return WEIR_BAD_FRAME;
     }
-    if (frame->codec == CODEC_PLAIN) {
-        if (frame->has_bytes && frame->bytes != wire.len) {
-            return WEIR_BAD_FRAME;
-        }
-        *body = wire;
-        return WEIR_OK;
-    }
-    /* The size told in the frame's own header must be the told one: nothing is trusted to be
-     * larger than the buffer made for it. */
-    if (frame->codec != CODEC_ZSTD || !frame->has_bytes || frame->bytes == 0
-        || ZSTD_getFrameContentSize (wire.data, wire.len) != frame->bytes) {
+    return unpack (self, frame->codec, frame->has_bytes, frame->bytes, wire, body);
+}
+
+enum weir_status
+transport_piece_unpack (struct transport_codec *self, const Weir__BlobPiece *piece,
+                        struct weir_bytes wire, struct weir_bytes *body)
+{
+    if (!piece->has_tag || !piece->has_id || piece->id.len != WEIR_ID_BYTES
+        || piece->bytes > WEIR_MANIFEST_BYTES_MAX || wire.len > WEIR_MANIFEST_BYTES_MAX) {
         return WEIR_BAD_FRAME;
     }
-    weir_buf_clear (&self->buf);
-    weir_buf_reserve (&self->buf, frame->bytes);
-    size_t len =
-        ZSTD_decompressDCtx (self->decompress, self->buf.data, frame->bytes, wire.data, wire.len);
-    if (ZSTD_isError (len) || len != frame->bytes) {
-        return WEIR_BAD_FRAME;
-    }
-    self->buf.len = len;
-    *body = weir_buf_bytes (&self->buf);
-    return WEIR_OK;
+    return unpack (self, piece->codec, piece->has_bytes, piece->bytes, wire, body);
 }

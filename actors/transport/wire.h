@@ -31,5 +31,9 @@ struct weir_bytes transport_frame_pack (struct transport_codec *self, struct wei
 WEIR_MUST enum weir_status transport_frame_unpack (struct transport_codec *self,
                                                    const Weir__Frame *frame, struct weir_bytes wire,
                                                    struct weir_bytes *body);
+/* The same of a piece of a blob. */
+WEIR_MUST enum weir_status transport_piece_unpack (struct transport_codec *self,
+                                                   const Weir__BlobPiece *piece,
+                                                   struct weir_bytes wire, struct weir_bytes *body);
 
 #endif

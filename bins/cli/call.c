@@ -51,7 +51,7 @@ ask_once (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct wei
 }
 
 /* A document that is behind its log is asked for again until the time is up: `deferred` changed
- * nothing, and a write keeps its number. */
+ * nothing, and a write keeps its number. So is content that is not here, when that was asked. */
 static int
 call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
       struct cli_reply *reply, cli_part_fn *each, void *context)
@@ -61,7 +61,8 @@ call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_by
     uint64_t until = cli_now_ms () + c->timeout_ms;
     *reply = (struct cli_reply){ 0 };
     enum weir_status status = ask_once (c, kind, meta, body, until, reply, each, context, &e);
-    while (status == WEIR_DEFERRED && cli_now_ms () + DEFERRED_PAUSE_MS < until) {
+    while ((status == WEIR_DEFERRED || (status == WEIR_BLOB_MISSING && c->waits))
+           && cli_now_ms () + DEFERRED_PAUSE_MS < until) {
         cli_reply_fini (reply);
         *reply = (struct cli_reply){ 0 };
         (void) nanosleep (&pause, NULL);

@@ -29,6 +29,7 @@ struct cli {
     bool verbose;
     bool color;
     uint32_t timeout_ms;
+    bool waits; /* for content that is on its way */
     const char *data;
     const char *socket;
     struct weir_settings_values settings;

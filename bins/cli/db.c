@@ -82,6 +82,11 @@ info_json (const Weir__DbInfo *m)
         out, "deferred",
         m->deferred == 0 ? json_null ()
                          : json_string (weir_status_code (weir_status_from_number (m->deferred))));
+    json_object_set_new (out, "blobs", cli_u64 (m->blobs));
+    json_object_set_new (out, "blob_bytes", cli_u64 (m->blob_bytes));
+    json_object_set_new (out, "blobs_missing", cli_u64 (m->blobs_missing));
+    json_object_set_new (out, "blob_bytes_missing", cli_u64 (m->blob_bytes_missing));
+    json_object_set_new (out, "blob_bytes_kept", cli_u64 (m->blob_bytes_kept));
     json_object_set_new (out, "heads", heads);
     json_object_set_new (out, "fork", forks);
     return out;

@@ -27,18 +27,19 @@ call_quietly (struct cli *c, uint16_t kind, const ProtobufCMessage *meta)
 static json_t *
 pair_json (const Weir__Pair *m)
 {
-    return json_pack ("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:s, s:o, s:o}", "peer",
-                      cli_id (m->has_device, m->device), "peer_name",
-                      cli_text (m->has_peer_name, m->peer_name), "db", cli_id (m->has_db, m->db),
-                      "db_name", cli_text (m->has_db_name, m->db_name), "direction",
-                      cli_text (m->has_direction, m->direction), "phase",
-                      cli_text (m->has_phase, m->phase), "lag_entries",
-                      m->lag_known ? cli_u64 (m->lag_entries) : json_null (), "lag_oldest_ms",
-                      m->lag_known ? cli_u64 (m->lag_oldest_ms) : json_null (), "in_step",
-                      (int) m->in_step, "lag_known", (int) m->lag_known, "reason",
-                      m->reason == 0 ? "" : weir_status_code (weir_status_from_number (m->reason)),
-                      "reason_text", cli_text (m->has_reason_text, m->reason_text), "priority",
-                      cli_text (m->has_priority, m->priority));
+    return json_pack (
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:s, s:o, s:o, s:o, s:o}", "peer",
+        cli_id (m->has_device, m->device), "peer_name", cli_text (m->has_peer_name, m->peer_name),
+        "db", cli_id (m->has_db, m->db), "db_name", cli_text (m->has_db_name, m->db_name),
+        "direction", cli_text (m->has_direction, m->direction), "phase",
+        cli_text (m->has_phase, m->phase), "lag_entries",
+        m->lag_known ? cli_u64 (m->lag_entries) : json_null (), "lag_oldest_ms",
+        m->lag_known ? cli_u64 (m->lag_oldest_ms) : json_null (), "in_step", (int) m->in_step,
+        "lag_known", (int) m->lag_known, "reason",
+        m->reason == 0 ? "" : weir_status_code (weir_status_from_number (m->reason)), "reason_text",
+        cli_text (m->has_reason_text, m->reason_text), "priority",
+        cli_text (m->has_priority, m->priority), "blobs_missing", cli_u64 (m->blobs_missing),
+        "blob_bytes_missing", cli_u64 (m->blob_bytes_missing));
 }
 
 static json_t *

@@ -58,6 +58,18 @@
 #define WEIR_BLOB_MARK_MS 1000u                         /* between two looks at a document */
 #define WEIR_BLOB_SWEEP_ROWS 1024u                      /* looked at in a slice */
 
+/* Fetching them: so much is asked of one peer at a time, by how fast it answers; what does not come
+ * is asked of others, and bytes with another hash are not asked for again for a while. */
+#define WEIR_FETCH_BYTES_FIRST (4u * WEIR_CHUNK_BYTES)
+#define WEIR_FETCH_BYTES_MAX (64u * WEIR_CHUNK_BYTES)
+#define WEIR_FETCH_PIECES_MAX 256u /* in one message, and asked of one peer */
+#define WEIR_FETCH_FAST_MS 500u
+#define WEIR_FETCH_SLOW_MS 1500u
+#define WEIR_FETCH_HEDGE_MS 3000u
+#define WEIR_FETCH_LATE_MS 10000u
+#define WEIR_FETCH_BAN_MS 600000u
+#define WEIR_FETCH_BLOBS_MAX 16u /* of which it is known what a peer lacks */
+
 /* Clients' idempotent requests (page 1). */
 #define WEIR_REQUESTS_KEPT 4096u
 #define WEIR_CLIENTS_KEPT 65536u

@@ -30,4 +30,13 @@ struct weir_id weir_manifest_chunk (const struct weir_manifest *m, uint32_t i);
 /* Appends a manifest: begin, then all ids in order. */
 void weir_manifest_begin (struct weir_buf *out, uint64_t bytes);
 
+/* A part of a blob as it travels: a chunk, or the manifest. */
+struct weir_piece {
+    struct weir_id id;
+    struct weir_id blob; /* one that it belongs to */
+    uint32_t index;      /* in the manifest; of the manifest itself 0 */
+    uint32_t bytes;      /* as it must be; of a manifest: at most */
+    bool is_manifest;
+};
+
 #endif

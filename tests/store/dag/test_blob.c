@@ -41,7 +41,7 @@ test_manifest (void **state)
     weir_buf_put_bytes (&bytes, weir_id_bytes (&a));
     weir_buf_put_bytes (&bytes, weir_id_bytes (&a));
     assert_int_equal (bytes.len, 9 + 2 * WEIR_ID_BYTES);
-    assert_memory_equal (bytes.data, "\x01\0\0\0\0\0\x02\0\x07", 9);
+    assert_memory_equal (bytes.data, "\x01\0\0\0\0\0\x01\0\x07", 9);
     assert_int_equal (weir_manifest_read (&m, weir_buf_bytes (&bytes)), WEIR_OK);
     assert_int_equal (m.n_chunks, 2);
     assert_int_equal (m.bytes, WEIR_CHUNK_BYTES + 7u);
