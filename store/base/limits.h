@@ -47,7 +47,7 @@
 #define WEIR_CONTAINERS_PER_PAYLOAD_MAX 65536u
 
 /* Blobs: what is too large for an entry, in chunks of one size (the last is shorter). */
-#define WEIR_CHUNK_BYTES (128u << 10)
+#define WEIR_CHUNK_BYTES (64u << 10)
 #define WEIR_BLOB_BYTES_MAX (1u << 30)
 #define WEIR_BLOB_CHUNKS_MAX (WEIR_BLOB_BYTES_MAX / WEIR_CHUNK_BYTES)
 #define WEIR_MANIFEST_BYTES_MAX (9u + 32u * WEIR_BLOB_CHUNKS_MAX)
