@@ -3,7 +3,7 @@
  * travels is bytes whose first says which rung they are of. Peers carries them
  * (store/sync/sync_ladder.c). */
 
-#include "store/dag/heads.h"
+#include "store/dag/outline.h"
 #include "store/repo_parts.h"
 
 #include <stdlib.h>
@@ -24,14 +24,14 @@ weir_repo_rung_fini (struct weir_repo_rung *r)
 /* ---- what we say ---- */
 
 static void
-say_heads (const struct weir_heads *h, struct weir_repo_rung *rung)
+say_heads (const struct weir_outline *h, struct weir_repo_rung *rung)
 {
     weir_buf_put_u8 (&rung->say, RUNG_HEADS);
-    weir_heads_put (h, &rung->say);
+    weir_outline_put (h, &rung->say);
 }
 
 static void
-fill_heads (const struct weir_repo_db *db, struct weir_heads *h)
+fill_heads (const struct weir_repo_db *db, struct weir_outline *h)
 {
     h->digest = weir_vector_digest (&db->vector);
     h->chains = db->vector.count;
@@ -57,7 +57,7 @@ vector_then (struct weir_repo *self, const struct weir_repo_db *db,
 /* What changed here since `then`, when it is little. */
 static bool
 fill_hint (const struct weir_repo_db *db, const struct weir_id *digest,
-           const struct weir_vector *then, struct weir_heads *h)
+           const struct weir_vector *then, struct weir_outline *h)
 {
     struct weir_vector was = { 0 };
     weir_vector_differing (&db->vector, then, &h->rows, &was);
@@ -87,7 +87,7 @@ static void
 begin (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_ladder *ask,
        struct weir_repo_rung *rung)
 {
-    struct weir_heads h = { 0 };
+    struct weir_outline h = { 0 };
     struct weir_vector then = { 0 };
     if (db->vector.count > 0 && db->vector.count <= FEW_ROWS) {
         say_ranges (self, db, &ask->key, rung);
@@ -102,7 +102,7 @@ begin (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_l
     say_heads (&h, rung);
     rung->answer = true;
     weir_vector_fini (&then);
-    weir_heads_fini (&h);
+    weir_outline_fini (&h);
 }
 
 /* ---- heads that were told ---- */
@@ -110,13 +110,13 @@ begin (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_l
 /* Their vector, by the hint they gave; false when it cannot be had. */
 static bool
 vector_by_hint (struct weir_repo *self, const struct weir_repo_db *db,
-                const struct weir_repo_ladder *ask, const struct weir_heads *told,
+                const struct weir_repo_ladder *ask, const struct weir_outline *told,
                 struct weir_vector *then, struct weir_vector *theirs)
 {
     for (size_t i = 0; i < ask->n_hints && !weir_id_is_zero (&told->hint); i++) {
         if (weir_id_equal (&ask->hints[i].digest, &told->hint)) {
             return vector_then (self, db, &ask->hints[i], then)
-                   && weir_heads_vector (told, then, theirs) == WEIR_OK;
+                   && weir_outline_vector (told, then, theirs) == WEIR_OK;
         }
     }
     return false;
@@ -151,7 +151,7 @@ compare_vectors (struct weir_repo *self, struct weir_repo_db *db, const struct w
 
 /* By the heads alone: WEIR_NOT_FOUND or WEIR_LIMIT when they do not say it. */
 static enum weir_status
-settle_by_heads (struct weir_repo *self, struct weir_repo_db *db, const struct weir_heads *told,
+settle_by_heads (struct weir_repo *self, struct weir_repo_db *db, const struct weir_outline *told,
                  struct weir_repo_rung *rung)
 {
     if (told->chains == 0) {
@@ -177,7 +177,7 @@ settle_by_heads (struct weir_repo *self, struct weir_repo_db *db, const struct w
 /* What they lack, by what they told of themselves. */
 static enum weir_status
 settle (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_ladder *ask,
-        const struct weir_heads *told, struct weir_heads *h, struct weir_repo_rung *rung)
+        const struct weir_outline *told, struct weir_outline *h, struct weir_repo_rung *rung)
 {
     struct weir_vector then = { 0 };
     struct weir_vector theirs = { 0 };
@@ -205,9 +205,9 @@ static enum weir_status
 take_heads (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_ladder *ask,
             struct weir_bytes bytes, struct weir_repo_rung *rung)
 {
-    struct weir_heads told;
-    struct weir_heads h = { .answer = true };
-    enum weir_status status = weir_heads_read (&told, bytes);
+    struct weir_outline told;
+    struct weir_outline h = { .answer = true };
+    enum weir_status status = weir_outline_read (&told, bytes);
     if (status != WEIR_OK) {
         return status;
     }
@@ -225,8 +225,8 @@ take_heads (struct weir_repo *self, struct weir_repo_db *db, const struct weir_r
     if (status == WEIR_OK && !told.answer && rung->say.len == 0) {
         say_heads (&h, rung); /* that is all, unless they go on with ranges */
     }
-    weir_heads_fini (&h);
-    weir_heads_fini (&told);
+    weir_outline_fini (&h);
+    weir_outline_fini (&told);
     return status;
 }
 

@@ -28,6 +28,7 @@ void
 relation_free (struct relation *r)
 {
     known_clear (r);
+    free (r->hints);
     free (r);
 }
 

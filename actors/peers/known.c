@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define ROW_VERSION 1u
+#define ROW_VERSION 2u /* 1: without hints */
 #define MEMORY_ROWS_MAX 4096u
 
 void
@@ -118,6 +118,7 @@ known_equal (struct peers *p, struct relation *r, const struct weir_id *digest)
         r->cursor_dirty = true;
         rows_flush_later (p);
     }
+    ladder_mark (p, r, digest);
     if (r->refreshing || known_exact (r)) {
         return;
     }
@@ -150,6 +151,7 @@ known_put (const struct relation *r, struct weir_buf *out)
         weir_buf_put_u64 (out, row->count);
         weir_buf_put_bytes (out, weir_id_bytes (&row->tip));
     }
+    ladder_put_hints (r, out);
 }
 
 enum weir_status
@@ -158,7 +160,8 @@ known_get (struct relation *r, struct weir_bytes bytes)
     struct weir_reader reader = weir_reader (bytes);
     struct weir_vector known = { 0 };
     struct weir_id told = weir_id_zero;
-    bool good = weir_read_u8 (&reader) == ROW_VERSION
+    uint8_t version = weir_read_u8 (&reader);
+    bool good = version >= 1 && version <= ROW_VERSION
                 && weir_id_from_bytes (&told, weir_read_bytes (&reader, WEIR_ID_BYTES)) == WEIR_OK;
     uint64_t acked = weir_read_u64 (&reader);
     bool any = weir_read_u8 (&reader) == 1;
@@ -176,6 +179,7 @@ known_get (struct relation *r, struct weir_bytes bytes)
             weir_vector_put (&known, &row);
         }
     }
+    good = good && (version == 1 || ladder_get_hints (r, &reader));
     if (!good || !weir_reader_done (&reader)) {
         weir_vector_fini (&known);
         return WEIR_CORRUPT;

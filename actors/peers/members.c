@@ -271,6 +271,7 @@ share (struct peers *p, struct relation *r)
     if (want) {
         e.type = WEIR_SYNC_SHARE;
         e.direction = r->direction;
+        e.priority = r->priority;
         e.digest = db->digest;
         r->shared = true;
         r->removed = false;

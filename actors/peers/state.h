@@ -30,6 +30,11 @@ struct relation_blobs {
     uint64_t asked_ms;
 };
 
+struct peers_hint {
+    struct weir_id digest;
+    uint64_t position;
+};
+
 struct relation {
     struct device *device;
     struct relation *next;
@@ -46,8 +51,11 @@ struct relation {
     struct weir_vector known;
     bool known_any;
     bool refreshing;
-    bool stepped;                       /* became equal since the last flush */
-    struct weir_id told;                /* the last digest they told; zero: none */
+    bool stepped;             /* became equal since the last flush */
+    struct weir_id told;      /* the last digest they told; zero: none */
+    struct peers_hint *hints; /* digests both had, the newest first */
+    uint8_t n_hints;
+    bool marking;                       /* asks the store for the next */
     uint64_t acked;                     /* entries, ever */
     uint64_t out_session, out_transfer; /* the transfer that sends to them */
     uint64_t in_session, in_transfer;   /* and the one that receives */
@@ -378,6 +386,13 @@ uint16_t wire_from_sync (const struct weir_sync_message *m, struct weir_arena *a
 /* And back; rows and digests live in the arena. WEIR_BAD_MESSAGE, WEIR_UNKNOWN_KIND. */
 WEIR_MUST enum weir_status wire_to_sync (uint16_t kind, const ProtobufCMessage *meta,
                                          struct weir_arena *arena, struct weir_sync_message *out);
+/* Those of summaries and of the newer ladder; false: another. */
+bool wire_from_ladder (const struct weir_sync_message *m, struct weir_arena *arena, uint16_t *kind,
+                       ProtobufCMessage **out);
+WEIR_MUST enum weir_status wire_to_ladder (uint16_t kind, const ProtobufCMessage *meta,
+                                           struct weir_sync_message *out);
+void wire_put_buckets (const struct weir_sync_message *m, Weir__Digests *out);
+WEIR_MUST enum weir_status wire_get_buckets (const Weir__Digests *m, struct weir_sync_message *out);
 /* Those of the tree; false: another. */
 bool wire_from_tree (const struct weir_sync_message *m, struct weir_arena *arena, uint16_t *kind,
                      ProtobufCMessage **out);
@@ -397,6 +412,16 @@ Weir__Range **wire_ranges_make (const struct weir_ranges *ranges, struct weir_ar
 ProtobufCBinaryData wire_copy (struct weir_arena *arena, struct weir_bytes bytes);
 ProtobufCBinaryData wire_copy_id (struct weir_arena *arena, const struct weir_id *id);
 ProtobufCBinaryData wire_copy_str (struct weir_arena *arena, const char *text);
+
+/* ---- ladder.c ---- */
+/* Both have this digest now: asks the store for its position. */
+void ladder_mark (struct peers *p, struct relation *r, const struct weir_id *digest);
+bool ladder_has_hint (const struct relation *r, const struct weir_id *digest);
+void ladder_add_hint (struct relation *r, const struct weir_id *digest, uint64_t position);
+void ladder_put_hints (const struct relation *r, struct weir_buf *out); /* of a cursor's row */
+bool ladder_get_hints (struct relation *r, struct weir_reader *reader);
+void ladder_step (struct peers *p, const struct relation *r, const struct weir_sync_action *a);
+void ladder_differs (struct peers *p, const struct weir_sync_action *a);
 
 /* ---- known.c ---- */
 void known_clear (struct relation *r);

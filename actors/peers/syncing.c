@@ -413,7 +413,11 @@ act (struct peers *p, struct weir_sync_action *a)
         say (p, a);
         break;
     case WEIR_SYNC_COMPARE:
-        compare (p, a);
+        if (a->ladder) {
+            ladder_step (p, relation_of (p, &a->device, &a->db), a);
+        } else {
+            compare (p, a);
+        }
         break;
     case WEIR_SYNC_OPEN_OUT:
     case WEIR_SYNC_OPEN_IN:
@@ -447,8 +451,7 @@ act (struct peers *p, struct weir_sync_action *a)
         tree_strike (p, a);
         break;
     case WEIR_SYNC_DIFFERS:
-        weir_actor_event (p->actor, "sync_differs", &a->device, &a->db, a->status, "code=%s",
-                          weir_status_code (a->status));
+        ladder_differs (p, a);
         break;
     }
 }

@@ -160,6 +160,7 @@ make_digests (const struct weir_sync_message *m, struct weir_arena *arena)
     *out = (Weir__Digests) WEIR__DIGESTS__INIT;
     out->has_answer = true;
     out->answer = m->answer;
+    wire_put_buckets (m, out);
     out->items = weir_arena_array (arena, m->n_digests + 1, sizeof *out->items);
     for (size_t i = 0; out->items != NULL && i < m->n_digests; i++) {
         Weir__Digest *item = weir_arena_alloc (arena, sizeof *item);
@@ -244,7 +245,7 @@ wire_from_sync (const struct weir_sync_message *m, struct weir_arena *arena, Pro
         [WEIR_SYNC_CLOSE] = WEIR_KIND_W_CLOSE,     [WEIR_SYNC_NOT_SHARED] = WEIR_KIND_W_NOT_SHARED,
     };
     uint16_t kind = 0;
-    if (wire_from_tree (m, arena, &kind, out)) {
+    if (wire_from_tree (m, arena, &kind, out) || wire_from_ladder (m, arena, &kind, out)) {
         return kind;
     }
     if (m->type == WEIR_SYNC_DIGESTS) {
@@ -276,7 +277,7 @@ read_digests (const Weir__Digests *m, struct weir_arena *arena, struct weir_sync
         }
     }
     out->n_digests = m->n_items;
-    return out->digests != NULL ? WEIR_OK : WEIR_TOO_LARGE;
+    return out->digests != NULL ? wire_get_buckets (m, out) : WEIR_TOO_LARGE;
 }
 
 static enum weir_status
@@ -300,6 +301,9 @@ wire_to_sync (uint16_t kind, const ProtobufCMessage *meta, struct weir_arena *ar
               struct weir_sync_message *out)
 {
     memset (out, 0, sizeof *out);
+    if (kind == WEIR_KIND_W_SUMMARY || kind == WEIR_KIND_W_LADDER) {
+        return wire_to_ladder (kind, meta, out);
+    }
     if (kind == WEIR_KIND_W_DIGESTS) {
         out->type = WEIR_SYNC_DIGESTS;
         return read_digests ((const Weir__Digests *) meta, arena, out);

@@ -89,6 +89,9 @@ void store_fail (struct store *s, const struct weir_envelope *request, enum weir
  * given, make the answer the one any resend gets. */
 void store_answer_synced (struct store *s, const struct weir_envelope *request,
                           const ProtobufCMessage *meta, struct weir_bytes client, uint64_t number);
+/* With a body, which is moved. */
+void store_answer_synced_body (struct store *s, const struct weir_envelope *request,
+                               const ProtobufCMessage *meta, struct weir_buf *body);
 /* A resend of a numbered request: answers it again (once synced) and returns true. False also
  * when the request is not numbered; true with an error answer when the number is malformed. */
 bool store_answered_before (struct store *s, const struct weir_envelope *request, bool has_client,
@@ -207,6 +210,7 @@ STORE_HANDLER (sign_proof);
 STORE_HANDLER (card_sign);
 STORE_HANDLER (db_rights);
 STORE_HANDLER (compare);
+STORE_HANDLER (ladder);
 STORE_HANDLER (entries_find);
 STORE_HANDLER (transfer_open);
 STORE_HANDLER (transfer_set);

@@ -54,6 +54,7 @@ static const struct weir_actor_handler handlers[] = {
     { WEIR_KIND_CARD_SIGN, store_card_sign },
     { WEIR_KIND_DB_RIGHTS, store_db_rights },
     { WEIR_KIND_COMPARE, store_compare },
+    { WEIR_KIND_LADDER, store_ladder },
     { WEIR_KIND_ENTRIES_FIND, store_entries_find },
     { WEIR_KIND_TRANSFER_OPEN, store_transfer_open },
     { WEIR_KIND_TRANSFER_SET, store_transfer_set },
@@ -309,6 +310,16 @@ store_answer_synced (struct store *s, const struct weir_envelope *request,
         weir_repo_request_put (s->repo, client.data, number, weir_buf_bytes (&p->meta),
                                weir_actor_wall_ms (s->actor));
     }
+}
+
+void
+store_answer_synced_body (struct store *s, const struct weir_envelope *request,
+                          const ProtobufCMessage *meta, struct weir_buf *body)
+{
+    struct store_pending *p = pend (s, request);
+    weir_meta_put (&p->meta, meta);
+    p->body = *body;
+    *body = (struct weir_buf){ .data = NULL };
 }
 
 bool

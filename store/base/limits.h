@@ -117,7 +117,7 @@
 #define WEIR_LADDER_BYTES_MAX (192u << 10)
 #define WEIR_HEADS_MAX 64u
 #define WEIR_HINT_ROWS_MAX 256u
-#define WEIR_HINTS_MAX 4u         /* digests both had, remembered of a pair */
+#define WEIR_HINTS_MAX 2u         /* digests both had, remembered of a pair */
 #define WEIR_WALK_RUNS_MAX 1024u  /* of what lies behind heads, or behind a hint */
 #define WEIR_LACKS_MAX 12000u     /* ranges from one comparison: more are found by the next */
 #define WEIR_COMPARES_MAX 32u     /* comparisons at once; others wait, by priority */

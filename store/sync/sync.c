@@ -151,6 +151,10 @@ leave_session (struct weir_sync *self, struct weir_sync_pair *pair,
         lost = lost || pair->sending || pair->queue.count > 0;
         weir_sync_drop_out (self, pair, true, WEIR_OK);
     }
+    if (pair->held_session == session || (pair->waits && pair->session == session)) {
+        weir_sync_wait_no_more (self, pair);
+        lost = true;
+    }
     if (pair->in_session == session) {
         weir_sync_drop_in (self, pair, true, WEIR_OK);
         lost = true;
@@ -247,6 +251,12 @@ on_message (struct weir_sync *self, const struct weir_sync_event *e, uint64_t no
     case WEIR_SYNC_PRUNE:
     case WEIR_SYNC_GRAFT:
         weir_sync_tree_message (self, session, m, now_ms);
+        return;
+    case WEIR_SYNC_SUMMARY:
+        weir_sync_on_summary (self, session, m, now_ms);
+        return;
+    case WEIR_SYNC_LADDER:
+        weir_sync_on_ladder (self, session, m, now_ms);
         return;
     case WEIR_SYNC_WANT:
         weir_sync_on_want (self, session, m);
@@ -367,6 +377,7 @@ weir_sync_step (struct weir_sync *self, const struct weir_sync_event *event, uin
         on_tick (self, now_ms);
         break;
     }
+    weir_sync_admit (self, now_ms);
     self->actions = NULL;
 }
 

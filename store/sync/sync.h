@@ -11,6 +11,10 @@
  * Protocol of one session and database (page 3):
  *   rung 0  DIGESTS both ways when the session starts, when a database becomes shared, and each
  *           check interval with one peer: equal ends it.
+ *           Where more than a few are shared a SUMMARY stands for all of them: one hash, then
+ *           hashes of buckets when it differs, then the DIGESTS of the buckets that differ.
+ *   ladder  LADDER, from protocol 2 on: bytes that the stores make and read (store/repo_ladder.c):
+ *           heads and a hint, then ranges; at most eight messages. Older peers get
  *   rung 2  VECTOR: the side with the smaller device id asks (or either, when the other did not
  *           within WEIR_CONNECT_MS): round 1 the asker's rows, round 2 the other's, each side
  *           compares (its store does) and sends what the other lacks. Only where a chain has
@@ -46,13 +50,15 @@ struct weir_sync_options {
 enum weir_sync_event_type {
     WEIR_SYNC_SESSION_UP,   /* session, device, key (of tags), role, protocol */
     WEIR_SYNC_SESSION_DOWN, /* session */
-    WEIR_SYNC_SHARE,        /* device, db, direction, our digest: related, and both members */
+    WEIR_SYNC_SHARE,        /* device, db, direction, priority, our digest: related, and both
+                             * members */
     WEIR_SYNC_UNSHARE,      /* device, db, status (WEIR_REMOVED: it is told so when it asks) */
     WEIR_SYNC_NOVEL,        /* db, ranges, source (zero: here), digest: synced to disk; fed: the
                              * standing transfers that the store gave them, digest and all */
     WEIR_SYNC_MESSAGE,      /* session, message: from the peer */
     WEIR_SYNC_COMPARED,     /* ticket, status, ranges (lacks), more, unknown, rows (ours, with
-                               * samples where `unknown` names the chain) */
+                               * samples where `unknown` names the chain); of the newer ladder: say
+                               * and answer, settled, chains instead of unknown and rows */
     /* A transfer is named by session and number: the number is its sender's choice. */
     WEIR_SYNC_OPENED,        /* session, transfer, status: our store opened it (either way) */
     WEIR_SYNC_ACKED,         /* session, transfer, entries, their_digest (after its import; zero:
@@ -70,14 +76,19 @@ enum weir_sync_event_type {
 
 /* What nodes say to each other about data. The peers actor carries them as protobuf. */
 enum weir_sync_message_type {
-    WEIR_SYNC_DIGESTS, /* items[]; answer: the receiver is to answer with its own */
+    WEIR_SYNC_DIGESTS, /* items[]; answer: the receiver is to answer with its own; bits, bytes
+                        * (which buckets, a bit each) and sum (of the summary that told them) when
+                        * it answers buckets: all of the rest are equal */
     WEIR_SYNC_VECTOR,  /* tag, rows[], answer, round, more (pages), only (a list of chains only) */
     WEIR_SYNC_OFFER,   /* tag, transfer: I want to send you data of this database */
     WEIR_SYNC_ACCEPT,  /* transfer, credit */
     WEIR_SYNC_CLOSE,   /* transfer, status: either side ends it */
     WEIR_SYNC_NOT_SHARED, /* tag, status: asked about what is not shared with the asker (sent only
                            * to devices that were members: WEIR_REMOVED; strangers get silence) */
-    /* From protocol 2 on: the tree. */
+    /* From protocol 2 on. */
+    WEIR_SYNC_SUMMARY,  /* sum: hash of all DIGESTS; bits, bytes: of each bucket, when they differ;
+                         * answer */
+    WEIR_SYNC_LADDER,   /* tag, round, answer (one is needed), bytes */
     WEIR_SYNC_ANNOUNCE, /* tag, digest, marks: there is something new here, up to these seqs */
     WEIR_SYNC_PRUNE,    /* tag: announce to me what comes to you, instead of sending it */
     WEIR_SYNC_GRAFT,    /* tag, marks (what is held here of chains that were announced): send
@@ -118,7 +129,11 @@ struct weir_sync_message {
     struct weir_sync_digest *digests; /* borrowed for the call */
     size_t n_rows;
     struct weir_told_row *rows; /* borrowed for the call */
-    struct weir_id digest;      /* ANNOUNCE: the sender's */
+    struct weir_id sum;
+    uint32_t bits; /* buckets by so many first bits of tags; 0: none */
+    size_t n_bytes;
+    uint8_t *bytes;        /* borrowed for the call */
+    struct weir_id digest; /* ANNOUNCE: the sender's */
     size_t n_marks;
     struct weir_sync_mark *marks; /* borrowed for the call */
     size_t n_wants;
@@ -144,6 +159,7 @@ struct weir_sync_event {
     enum weir_role role;
     uint32_t protocol; /* 0 counts as 1 */
     enum weir_direction direction;
+    uint8_t priority; /* 0 high, 1 normal, 2 low */
     uint64_t transfer;
     uint64_t ticket;
     uint64_t entries;
@@ -152,6 +168,10 @@ struct weir_sync_event {
     bool more;
     bool gap;
     bool idle;
+    bool answer;                 /* COMPARED: what is said needs one */
+    bool settled;                /* COMPARED: all that they lack is in ranges */
+    size_t chains;               /* COMPARED: that are known to differ */
+    struct weir_bytes say;       /* COMPARED: empty: nothing */
     struct weir_id digest;       /* ours; of an empty vector while joining; zero: not known yet */
     struct weir_id their_digest; /* zero: not told */
     const struct weir_ranges *ranges;
@@ -171,7 +191,9 @@ enum weir_sync_action_type {
     WEIR_SYNC_SAY,      /* session, message */
     WEIR_SYNC_COMPARE,  /* ticket, db, rows (told; n_rows may be 0): ask the store to compare
                                * and to give our rows: all, or those of the told chains (`only`).
-                               * `ask`: nothing was told yet, only our rows are wanted */
+                               * `ask`: nothing was told yet, only our rows are wanted. `ladder`:
+                               * the newer one: what to say to message.bytes (none: begin), under
+                               * `key` */
     WEIR_SYNC_OPEN_OUT, /* transfer, session, device, db: our store, to send */
     WEIR_SYNC_OPEN_IN,  /* transfer, session, device, db, credit: our store, to receive */
     WEIR_SYNC_START,    /* transfer, session, credit: the peer accepted; the store may send */
@@ -183,7 +205,8 @@ enum weir_sync_action_type {
     WEIR_SYNC_FIND,     /* session, device, db, message.wants: our store, where they are (FOUND) */
     WEIR_SYNC_BEHIND,   /* device, db, status: an exchange failed; for the retry queue */
     WEIR_SYNC_IN_STEP,  /* device, db, entries: both digests are equal now */
-    WEIR_SYNC_DIFFERS,  /* device, db, status: said once per change: where we differ */
+    WEIR_SYNC_DIFFERS,  /* device, db, status: said once per change: where we differ: entries and
+                         * ranges (some of what they lack), more, chains */
     WEIR_SYNC_STRIKE    /* device, db: it announces what it does not send, again and again */
 };
 
@@ -200,10 +223,14 @@ struct weir_sync_action {
     struct weir_id digest;
     bool only;                        /* COMPARE: rows of the told chains only */
     bool ask;                         /* COMPARE: our rows only */
+    bool ladder;                      /* COMPARE: a step of the newer ladder */
+    bool more;                        /* DIFFERS: they hold something that is not here */
+    size_t chains;                    /* DIFFERS: in so many chains */
+    struct weir_id key;               /* COMPARE: for hashes */
     bool out;                         /* STOP: it was the sending end */
     bool stand;                       /* STAND: from now on, or no longer */
-    struct weir_sync_message message; /* SAY, FIND: owned by the action list */
-    struct weir_ranges ranges;        /* SEND: owned by the action list */
+    struct weir_sync_message message; /* SAY, FIND, COMPARE: owned by the action list */
+    struct weir_ranges ranges;        /* SEND, DIFFERS: owned by the action list */
     size_t n_rows;                    /* COMPARE: told rows, owned by the action list */
     struct weir_told_row *rows;
 };

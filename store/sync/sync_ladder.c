@@ -1,14 +1,18 @@
-/* What does the other lack? Digests, and the ladder of vectors that follows when they differ and
- * nothing that moves explains it (page 3). It decides when to compare and what to say; the
- * store compares; sync_live.c sends what came out. */
+/* What does the other lack? The ladder that follows when digests differ and nothing that moves
+ * explains it (page 3). It decides when to compare, and how many at once; the stores find what to
+ * say and what is lacked; sync_live.c sends that. */
 
 #include "store/sync/sync_state.h"
+#include "store/crypto/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_COST 96u /* bytes on the wire, at most */
-#define SAMPLE_COST 48u
+/* While another peer sends of a database, or may soon, others are not asked for the same. */
+#define ELSEWHERE_MS 1000u
+#define ELSEWHERE_STAGE_MS 300u
+#define LOOK_AGAIN_MS 30u
+#define HOLD_MS 5000u
 
 bool
 weir_sync_known (const struct weir_sync_pair *pair)
@@ -59,11 +63,9 @@ weir_sync_end_stage (struct weir_sync *self, struct weir_sync_pair *pair)
     pair->stage_session = NULL;
 }
 
-/* Asks our store; rows NULL: for our rows only. */
-static void
-ask_store (struct weir_sync *self, struct weir_sync_pair *pair, struct weir_sync_session *session,
-           enum weir_sync_stage stage, struct weir_told_row *rows, size_t n_rows, bool only,
-           uint64_t now_ms)
+struct weir_sync_action *
+weir_sync_ask_store (struct weir_sync *self, struct weir_sync_pair *pair,
+                     struct weir_sync_session *session, enum weir_sync_stage stage, uint64_t now_ms)
 {
     weir_sync_end_stage (self, pair);
     pair->live = false;
@@ -71,15 +73,18 @@ ask_store (struct weir_sync *self, struct weir_sync_pair *pair, struct weir_sync
     pair->stage_session = session;
     pair->stage_ms = now_ms + WEIR_TRANSFER_STALL_MS;
     pair->ticket = ++self->next_ticket;
+    if (!pair->admitted) {
+        pair->admitted = true;
+        pair->admitted_ms = now_ms;
+        self->n_admitted++;
+    }
     uint8_t key[8];
     weir_map_put (self->tickets, weir_sync_key64 (key, pair->ticket), pair);
     struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_COMPARE, pair);
     action->session = session->id;
     action->ticket = pair->ticket;
-    action->rows = rows;
-    action->n_rows = n_rows;
-    action->only = only;
     action->ask = stage == WEIR_STAGE_ROWS;
+    return action;
 }
 
 static uint64_t
@@ -95,6 +100,24 @@ backoff (struct weir_sync *self, unsigned attempts)
     return weir_rand_jitter (&self->rand, delay, 25);
 }
 
+static void
+say_differs (struct weir_sync *self, struct weir_sync_pair *pair, enum weir_status status)
+{
+    struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_DIFFERS, pair);
+    action->status = status;
+    for (size_t i = 0; pair->where && i < pair->where->n_ranges; i++) {
+        weir_ranges_add (&action->ranges, &pair->where->ranges[i], &weir_id_zero);
+    }
+    if (pair->where) {
+        action->entries = pair->where->entries;
+        action->chains = pair->where->chains;
+        action->more = pair->where->more;
+    }
+    pair->differs_ours = pair->db->digest;
+    pair->differs_theirs = pair->theirs;
+    self->counters.ladders_stopped++;
+}
+
 /* The operator hears of a difference that outlived a ladder, once for each pair of digests. */
 static void
 tell_difference (struct weir_sync *self, struct weir_sync_pair *pair)
@@ -104,27 +127,134 @@ tell_difference (struct weir_sync *self, struct weir_sync_pair *pair)
     bool told = weir_id_equal (&pair->differs_ours, &pair->db->digest)
                 && weir_id_equal (&pair->differs_theirs, &pair->theirs);
     if (same && !told) {
-        struct weir_sync_action *action = weir_sync_act (self, WEIR_SYNC_DIFFERS, pair);
-        action->status = pair->last_error != WEIR_OK ? pair->last_error : WEIR_CONFLICT;
-        pair->differs_ours = pair->db->digest;
-        pair->differs_theirs = pair->theirs;
-        self->counters.ladders_stopped++;
+        say_differs (self, pair, pair->last_error != WEIR_OK ? pair->last_error : WEIR_CONFLICT);
     }
     pair->ladder_ours = pair->db->digest;
     pair->ladder_theirs = pair->theirs;
 }
 
+/* Bytes of the newer ladder, from the peer or (none) to begin with. */
+static void
+climb (struct weir_sync *self, struct weir_sync_pair *pair, struct weir_sync_session *session,
+       enum weir_sync_stage stage, const struct weir_sync_message *m, uint64_t now_ms)
+{
+    static const struct weir_sync_message none = { .n_bytes = 0 };
+    struct weir_sync_action *action = weir_sync_ask_store (self, pair, session, stage, now_ms);
+    action->ladder = true;
+    action->key =
+        weir_hash (WEIR_DOMAIN_RANGE, weir_id_bytes (&session->key), weir_id_bytes (&pair->db->id));
+    weir_sync_message_copy (&action->message, m ? m : &none);
+    pair->newer = true;
+    pair->round = m ? m->round : 0;
+    pair->answer_due = m && m->answer;
+    pair->turn = false;
+    pair->recheck_ms = WEIR_SYNC_NEVER;
+    if (pair->round < 2) {
+        free (pair->where);
+        pair->where = NULL;
+    }
+}
+
+/* Does another peer send of this database, or find out what to send? Then what it sends is not
+ * to come twice. */
+static bool
+is_busy_elsewhere (const struct weir_sync_pair *pair, uint64_t now_ms)
+{
+    if (pair->session->protocol < 2) {
+        return false;
+    }
+    const struct weir_sync_pair *other = pair->db->pairs;
+    for (; other; other = other->next_of_db) {
+        if (other == pair || !other->session) {
+            continue;
+        }
+        if ((other->in_busy && now_ms - other->in_ms < ELSEWHERE_MS)
+            || (other->stage != WEIR_STAGE_REST
+                && now_ms - other->admitted_ms < ELSEWHERE_STAGE_MS)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+enlist (struct weir_sync *self, struct weir_sync_pair *pair)
+{
+    if (pair->waits) {
+        return;
+    }
+    unsigned priority =
+        pair->priority < WEIR_SYNC_PRIORITIES ? pair->priority : WEIR_SYNC_PRIORITIES - 1;
+    struct weir_sync_pair **ends = self->waiting[priority];
+    pair->waits = true;
+    pair->wait_list = priority;
+    pair->wait_next = NULL;
+    pair->wait_prev = ends[1];
+    *(ends[1] ? &ends[1]->wait_next : &ends[0]) = pair;
+    ends[1] = pair;
+}
+
+static void
+delist (struct weir_sync *self, struct weir_sync_pair *pair)
+{
+    if (pair->waits) {
+        struct weir_sync_pair **ends = self->waiting[pair->wait_list];
+        *(pair->wait_prev ? &pair->wait_prev->wait_next : &ends[0]) = pair->wait_next;
+        *(pair->wait_next ? &pair->wait_next->wait_prev : &ends[1]) = pair->wait_prev;
+        pair->waits = false;
+    }
+}
+
+static void
+drop_held (struct weir_sync_pair *pair)
+{
+    if (pair->held) {
+        weir_sync_message_fini (pair->held);
+        free (pair->held);
+        pair->held = NULL;
+        pair->held_session = NULL;
+    }
+}
+
+void
+weir_sync_wait_no_more (struct weir_sync *self, struct weir_sync_pair *pair)
+{
+    delist (self, pair);
+    drop_held (pair);
+    if (pair->admitted && pair->stage == WEIR_STAGE_REST) {
+        pair->admitted = false;
+        self->n_admitted--;
+    }
+}
+
 static void
 start_ladder (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
+    if (is_busy_elsewhere (pair, now_ms) && now_ms - pair->differs_ms < WEIR_SYNC_PATIENCE_MS) {
+        pair->turn = true;
+        pair->recheck_ms = now_ms + weir_rand_jitter (&self->rand, LOOK_AGAIN_MS, 50);
+        return;
+    }
+    if (self->n_admitted >= WEIR_COMPARES_MAX) {
+        pair->turn = true;
+        pair->recheck_ms = WEIR_SYNC_NEVER;
+        enlist (self, pair);
+        return;
+    }
+    delist (self, pair);
     tell_difference (self, pair);
     self->counters.ladders++;
     pair->attempts++;
     pair->ladder_ms = now_ms + backoff (self, pair->attempts);
     pair->turn = false;
     pair->recheck_ms = WEIR_SYNC_NEVER;
+    if (pair->session->protocol >= 2) {
+        climb (self, pair, pair->session, WEIR_STAGE_ROWS, NULL, now_ms);
+        return;
+    }
+    (void) weir_sync_ask_store (self, pair, pair->session, WEIR_STAGE_ROWS, now_ms);
+    pair->newer = false;
     pair->round = 1;
-    ask_store (self, pair, pair->session, WEIR_STAGE_ROWS, NULL, 0, false, now_ms);
 }
 
 static void
@@ -205,9 +335,18 @@ weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t
     if (!pair->session || weir_id_is_zero (&pair->db->digest) || !active (self, pair)) {
         return;
     }
+    if (pair->held) {
+        enlist (self, pair);
+        return;
+    }
     if (!weir_sync_known (pair)) {
         /* Not told yet: lost, or not shared there. The check interval goes on asking. */
-        weir_sync_say_digests (self, pair->session, WEIR_SAY_ONE, pair, true);
+        if (pair->peer->n_pairs > WEIR_SUMMARY_PAIRS_MIN) {
+            pair->greet = pair->session->greet = true; /* with others in one message */
+            weir_sync_session_timer (self, pair->session, now_ms);
+        } else {
+            weir_sync_say_digests (self, pair->session, WEIR_SAY_ONE, pair, true);
+        }
         return;
     }
     if (!is_quiet (pair, now_ms)) {
@@ -242,158 +381,9 @@ weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair, enum weir
     }
 }
 
-static bool
-is_said (const struct weir_sync_pair *pair, enum weir_sync_which which,
-         const struct weir_sync_pair *one)
-{
-    switch (which) {
-    case WEIR_SAY_ONE:
-        return pair == one;
-    case WEIR_SAY_GREETED:
-        return pair->greet;
-    case WEIR_SAY_REPLY:
-        return pair->reply;
-    case WEIR_SAY_ALL:
-        break;
-    }
-    return true;
-}
-
 void
-weir_sync_say_digests (struct weir_sync *self, struct weir_sync_session *session,
-                       enum weir_sync_which which, const struct weir_sync_pair *one, bool answer)
-{
-    struct weir_sync_message *m = NULL;
-    size_t cap = 0;
-    struct weir_sync_pair *pair = session->peer->pairs;
-    for (; pair; pair = pair->next_of_peer) {
-        if (weir_id_is_zero (&pair->db->digest) || !is_said (pair, which, one)) {
-            continue;
-        }
-        pair->greet = pair->greet && !answer;
-        if (!m || m->n_digests == WEIR_DIGESTS_PER_MESSAGE) {
-            m = weir_sync_say (self, session, WEIR_SYNC_DIGESTS, NULL);
-            m->answer = answer;
-            cap = 0;
-        }
-        weir_grow (&m->digests, &cap, m->n_digests + 1, sizeof m->digests[0]);
-        m->digests[m->n_digests].tag = weir_sync_tag (session, &pair->db->id);
-        m->digests[m->n_digests].digest = pair->db->digest;
-        m->n_digests++;
-    }
-}
-
-void
-weir_sync_unknown_tag (struct weir_sync *self, struct weir_sync_session *session, uint64_t tag)
-{
-    struct weir_sync_peer *peer = session->peer;
-    for (size_t i = 0; i < peer->n_removed; i++) {
-        if (weir_sync_tag (session, &peer->removed[i]) == tag) {
-            struct weir_sync_message *m = weir_sync_say (self, session, WEIR_SYNC_NOT_SHARED, NULL);
-            m->tag = tag;
-            m->status = WEIR_REMOVED;
-            return;
-        }
-    }
-}
-
-void
-weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *session,
-                      const struct weir_sync_message *m, uint64_t now_ms)
-{
-    if (m->n_digests > WEIR_DIGESTS_PER_MESSAGE) {
-        self->counters.messages_bad++;
-        return;
-    }
-    size_t known = 0;
-    for (size_t i = 0; i < m->n_digests; i++) {
-        struct weir_sync_pair *pair = weir_sync_by_tag (session, m->digests[i].tag);
-        if (!pair) {
-            if (m->answer) {
-                weir_sync_unknown_tag (self, session, m->digests[i].tag);
-            }
-            continue;
-        }
-        known++;
-        pair->theirs = m->digests[i].digest;
-        pair->reply = m->answer;
-        if (m->answer && pair->stage == WEIR_STAGE_ASKED
-            && pair->stage_ms > now_ms + WEIR_CONNECT_MS) {
-            pair->stage_ms = now_ms + WEIR_CONNECT_MS; /* it may have forgotten our question */
-        }
-        pair->refused = pair->refused && !m->answer;
-    }
-    if (m->answer && known > 0) {
-        weir_sync_say_digests (self, session, WEIR_SAY_REPLY, NULL, false);
-        if (known == session->peer->n_pairs) {
-            /* The peer's check served both. */
-            session->check_ms =
-                now_ms + weir_rand_jitter (&self->rand, self->options.check_interval_ms, 25);
-            weir_sync_session_timer (self, session, now_ms);
-        }
-    }
-    for (size_t i = 0; i < m->n_digests; i++) {
-        struct weir_sync_pair *pair = weir_sync_by_tag (session, m->digests[i].tag);
-        if (pair) {
-            pair->reply = false;
-            weir_sync_judge (self, pair, true, now_ms);
-            weir_sync_settle (self, pair, now_ms);
-        }
-    }
-}
-
-/* ---- vectors out ---- */
-
-static bool
-names_chain (const struct weir_vector *v, const struct weir_chain *chain)
-{
-    size_t count = 0;
-    return v && weir_vector_chain (v, chain, &count) != NULL;
-}
-
-/* Our rows, in pages; of the chains in `unknown` only, when `only`. */
-static void
-say_vector (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round,
-            const struct weir_told_row *rows, size_t n_rows, bool only,
-            const struct weir_vector *unknown)
-{
-    struct weir_sync_message *m = NULL;
-    uint32_t page = 0;
-    size_t cap = 0;
-    size_t cost = 0;
-    size_t at = 0;
-    struct weir_told_row *picked = NULL;
-    do {
-        cap = 0;
-        cost = 0;
-        size_t n = 0;
-        picked = NULL;
-        for (; at < n_rows && n < WEIR_VECTOR_ROWS_PER_MESSAGE; at++) {
-            if (only && !names_chain (unknown, &rows[at].row.chain)) {
-                continue;
-            }
-            size_t add = ROW_COST + SAMPLE_COST * rows[at].n_samples;
-            if (n > 0 && cost + add > WEIR_VECTOR_PAGE_BYTES) {
-                break;
-            }
-            cost += add;
-            weir_grow (&picked, &cap, n + 1, sizeof picked[0]);
-            picked[n++] = rows[at];
-        }
-        m = weir_sync_say (self, pair->stage_session, WEIR_SYNC_VECTOR, pair);
-        m->rows = weir_sync_copy_rows (picked, n);
-        m->n_rows = n;
-        m->round = round;
-        m->page = page++;
-        m->answer = round % 2 == 1;
-        m->only = only;
-        m->more = at < n_rows && page < WEIR_VECTOR_PAGES_MAX;
-        free (picked);
-    } while (m->more);
-}
-
-static void
-await_vector (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round, uint64_t now_ms)
+weir_sync_await (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round,
+                 uint64_t now_ms)
 {
     struct weir_sync_session *session = pair->stage_session;
     weir_sync_end_stage (self, pair);
@@ -405,14 +395,68 @@ await_vector (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t roun
 
 /* Both said what they lack: what is still different when all of it has moved is looked at
  * again. */
-static void
-finish (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+void
+weir_sync_finish_ladder (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     weir_sync_end_stage (self, pair);
     pair->met = true;
     pair->activity_ms = now_ms;
     weir_sync_flush (self, pair, now_ms);
     weir_sync_judge (self, pair, false, now_ms);
+}
+
+static void
+note_where (struct weir_sync_pair *pair, const struct weir_sync_event *e)
+{
+    if (!e->more && e->chains == 0 && !(e->ranges && e->ranges->count > 0)) {
+        return;
+    }
+    pair->where = pair->where ? pair->where : weir_alloc (sizeof *pair->where);
+    struct weir_sync_where *w = pair->where;
+    w->more = w->more || e->more;
+    w->chains = e->chains > w->chains ? e->chains : w->chains;
+    for (size_t i = 0; e->ranges && i < e->ranges->count; i++) {
+        w->entries += e->ranges->items[i].to_seq - e->ranges->items[i].from_seq;
+        if (w->n_ranges < WEIR_SYNC_WHERE_RANGES) {
+            w->ranges[w->n_ranges++] = e->ranges->items[i];
+        }
+    }
+    w->chains = w->chains > w->n_ranges ? w->chains : w->n_ranges;
+}
+
+/* Our store has read what was told: sends what they lack, and says what it would have said. */
+static void
+on_climbed (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_sync_event *e,
+            uint64_t now_ms)
+{
+    uint32_t round = pair->round + 1;
+    bool last = round >= WEIR_LADDER_ROUNDS_MAX;
+    bool answer = e->answer && !last;
+    bool heads = round <= 2;
+    note_where (pair, e);
+    if (e->ranges && e->ranges->count > 0) {
+        weir_sync_send_lacks (self, pair, e->ranges, now_ms);
+    }
+    if (e->say.len > 0 && round <= WEIR_LADDER_ROUNDS_MAX
+        && (e->answer || pair->answer_due || heads)) {
+        struct weir_sync_message *m =
+            weir_sync_say (self, pair->stage_session, WEIR_SYNC_LADDER, pair);
+        m->round = round;
+        m->answer = answer;
+        m->n_bytes = e->say.len;
+        m->bytes = weir_alloc (e->say.len);
+        memcpy (m->bytes, e->say.data, e->say.len);
+    }
+    if (answer) {
+        weir_sync_await (self, pair, round, now_ms);
+        return;
+    }
+    if (e->answer) {
+        say_differs (self, pair, WEIR_LIMIT); /* as many messages as there may be */
+    }
+    pair->round = round;
+    weir_sync_finish_ladder (self, pair, now_ms);
+    pair->met = pair->met && (e->settled || !heads); /* else they go on */
 }
 
 void
@@ -424,116 +468,64 @@ weir_sync_on_compared (struct weir_sync *self, const struct weir_sync_event *e, 
         return; /* late: that comparison was given up */
     }
     if (e->status != WEIR_OK) {
+        self->counters.messages_bad += e->status == WEIR_BAD_MESSAGE;
         weir_sync_end_stage (self, pair);
         weir_sync_failed (self, pair, e->status, now_ms);
-    } else if (pair->stage == WEIR_STAGE_ROWS) {
-        say_vector (self, pair, 1, e->rows, e->n_rows, false, NULL);
-        await_vector (self, pair, 1, now_ms);
+    } else if (pair->newer) {
+        on_climbed (self, pair, e, now_ms);
     } else {
-        if (e->ranges && e->ranges->count > 0) {
-            weir_sync_send_lacks (self, pair, e->ranges, now_ms);
-        }
-        bool open = e->unknown && e->unknown->count > 0;
-        if (pair->round == 1) {
-            say_vector (self, pair, 2, e->rows, e->n_rows, false, NULL);
-        } else if (pair->round == 3) {
-            say_vector (self, pair, 4, e->rows, e->n_rows, true, e->unknown);
-        }
-        if (pair->round == 2 && open) {
-            say_vector (self, pair, 3, e->rows, e->n_rows, true, e->unknown);
-            await_vector (self, pair, 3, now_ms);
-        } else {
-            finish (self, pair, now_ms);
-        }
+        weir_sync_on_rows (self, pair, e, now_ms);
     }
     weir_sync_settle (self, pair, now_ms);
 }
 
-/* ---- vectors in ---- */
+/* ---- the newer ladder, from the peer ---- */
 
-void
-weir_sync_pages_clear (struct weir_sync_pages *pages)
-{
-    for (size_t i = 0; i < pages->n_blocks; i++) {
-        free (pages->blocks[i]);
-    }
-    free (pages->blocks);
-    free (pages->counts);
-    memset (pages, 0, sizeof *pages);
-}
-
-/* Takes a page. False when it is not the one expected, or too much. */
-static bool
-take_page (struct weir_sync_pages *pages, struct weir_sync_pair *pair,
-           const struct weir_sync_message *m)
-{
-    if (m->page == 0) {
-        weir_sync_pages_clear (pages);
-        pages->pair = pair;
-        pages->round = m->round;
-    }
-    if (pages->pair != pair || pages->round != m->round || pages->next_page != m->page
-        || m->page >= WEIR_VECTOR_PAGES_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < m->n_rows; i++) {
-        pages->n_samples += m->rows[i].n_samples;
-        if (m->rows[i].n_samples > WEIR_VECTOR_SAMPLES_MAX) {
-            return false;
-        }
-    }
-    if (pages->n_samples > WEIR_VECTOR_SAMPLES_TOTAL_MAX) {
-        return false;
-    }
-    size_t cap = pages->n_blocks;
-    weir_grow (&pages->blocks, &cap, pages->n_blocks + 1, sizeof (struct weir_told_row *));
-    cap = pages->n_blocks;
-    weir_grow (&pages->counts, &cap, pages->n_blocks + 1, sizeof pages->counts[0]);
-    pages->blocks[pages->n_blocks] = weir_sync_copy_rows (m->rows, m->n_rows);
-    pages->counts[pages->n_blocks++] = m->n_rows;
-    pages->next_page++;
-    return true;
-}
-
-/* All pages as one list, in one block. */
-static struct weir_told_row *
-join_pages (const struct weir_sync_pages *pages, size_t *n_rows)
-{
-    struct weir_told_row *all = NULL;
-    size_t cap = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < pages->n_blocks; i++) {
-        weir_grow (&all, &cap, n + pages->counts[i] + 1, sizeof all[0]);
-        if (pages->counts[i] > 0) {
-            memcpy (all + n, pages->blocks[i], pages->counts[i] * sizeof all[0]);
-            n += pages->counts[i];
-        }
-    }
-    struct weir_told_row *copy = weir_sync_copy_rows (all, n);
-    free (all);
-    *n_rows = n;
-    return copy;
-}
-
-/* Is a vector of this round welcome now? An ask ends what we began ourselves, unless we asked
- * first and our id is the smaller. */
-static bool
-wanted (const struct weir_sync *self, const struct weir_sync_pair *pair,
-        const struct weir_sync_session *session, uint32_t round)
+/* An ask ends what we began ourselves, unless we asked first and our id is the smaller. */
+bool
+weir_sync_may_ask (const struct weir_sync *self, const struct weir_sync_pair *pair)
 {
     if (weir_id_is_zero (&pair->db->digest) || pair->stage == WEIR_STAGE_STORE) {
         return false;
-    }
-    if (round % 2 == 0) {
-        return pair->stage == WEIR_STAGE_ASKED && pair->round + 1 == round
-               && pair->stage_session == session;
     }
     return pair->stage != WEIR_STAGE_ASKED
            || weir_id_compare (&self->options.device, &pair->peer->device) > 0;
 }
 
+/* Is this message the next? The asker goes on after an answer that needed none, when it has to. */
+static bool
+is_next (const struct weir_sync *self, const struct weir_sync_pair *pair,
+         const struct weir_sync_session *session, uint32_t round)
+{
+    if (round == 1) {
+        return weir_sync_may_ask (self, pair);
+    }
+    if (pair->stage == WEIR_STAGE_ASKED) {
+        return pair->newer && pair->round + 1 == round && pair->stage_session == session;
+    }
+    return pair->stage == WEIR_STAGE_REST && round == 3 && pair->newer && pair->round == 2
+           && pair->session == session;
+}
+
+static void
+hold (struct weir_sync *self, struct weir_sync_pair *pair, struct weir_sync_session *session,
+      const struct weir_sync_message *m, uint64_t now_ms)
+{
+    drop_held (pair);
+    weir_sync_end_stage (self, pair);
+    pair->held = weir_alloc (sizeof *pair->held);
+    weir_sync_message_copy (pair->held, m);
+    pair->held_session = session;
+    pair->held_ms = now_ms;
+    if (self->n_admitted >= WEIR_COMPARES_MAX) {
+        enlist (self, pair);
+    } else {
+        pair->recheck_ms = now_ms + weir_rand_jitter (&self->rand, LOOK_AGAIN_MS, 50);
+    }
+}
+
 void
-weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
+weir_sync_on_ladder (struct weir_sync *self, struct weir_sync_session *session,
                      const struct weir_sync_message *m, uint64_t now_ms)
 {
     struct weir_sync_pair *pair = weir_sync_by_tag (session, m->tag);
@@ -541,27 +533,47 @@ weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
         weir_sync_unknown_tag (self, session, m->tag);
         return;
     }
-    if (m->n_rows > WEIR_VECTOR_ROWS_PER_MESSAGE || m->round == 0
-        || m->round > WEIR_LADDER_MESSAGES_MAX) {
+    if (m->n_bytes == 0 || m->n_bytes > WEIR_LADDER_BYTES_MAX + WEIR_LADDER_BYTES_MAX / 4
+        || m->round == 0 || m->round > WEIR_LADDER_ROUNDS_MAX) {
         self->counters.messages_bad++;
         return;
     }
-    if (!take_page (&session->pages, pair, m)) {
-        weir_sync_pages_clear (&session->pages);
-        self->counters.messages_bad++;
-        return;
+    if (is_next (self, pair, session, m->round)) {
+        bool first = m->round == 1;
+        if (first && (self->n_admitted >= WEIR_COMPARES_MAX || is_busy_elsewhere (pair, now_ms))) {
+            hold (self, pair, session, m, now_ms);
+        } else {
+            drop_held (pair);
+            climb (self, pair, session, WEIR_STAGE_STORE, m, now_ms);
+        }
     }
-    if (m->more) {
-        return;
-    }
-    if (wanted (self, pair, session, m->round)) {
-        size_t n_rows;
-        struct weir_told_row *rows = join_pages (&session->pages, &n_rows);
-        ask_store (self, pair, session, WEIR_STAGE_STORE, rows, n_rows, m->only, now_ms);
-        pair->round = m->round;
-        pair->turn = false;
-        pair->recheck_ms = WEIR_SYNC_NEVER;
-    }
-    weir_sync_pages_clear (&session->pages);
     weir_sync_settle (self, pair, now_ms);
+}
+
+/* One that waited. */
+static void
+let_in (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+{
+    delist (self, pair);
+    if (!pair->held) {
+        weir_sync_recheck (self, pair, now_ms);
+    } else if (is_busy_elsewhere (pair, now_ms) && now_ms - pair->held_ms < HOLD_MS) {
+        pair->recheck_ms = now_ms + weir_rand_jitter (&self->rand, LOOK_AGAIN_MS, 50);
+    } else if (pair->stage == WEIR_STAGE_REST) {
+        climb (self, pair, pair->held_session, WEIR_STAGE_STORE, pair->held, now_ms);
+        drop_held (pair);
+    } else {
+        drop_held (pair);
+    }
+    weir_sync_settle (self, pair, now_ms);
+}
+
+void
+weir_sync_admit (struct weir_sync *self, uint64_t now_ms)
+{
+    for (size_t i = 0; i < WEIR_SYNC_PRIORITIES; i++) {
+        while (self->waiting[i][0] && self->n_admitted < WEIR_COMPARES_MAX) {
+            let_in (self, self->waiting[i][0], now_ms);
+        }
+    }
 }

@@ -107,6 +107,7 @@ weir_sync_message_copy (struct weir_sync_message *to, const struct weir_sync_mes
     *to = *from;
     to->digests = copy_block (from->digests, from->n_digests, sizeof from->digests[0]);
     to->rows = weir_sync_copy_rows (from->rows, from->n_rows);
+    to->bytes = copy_block (from->bytes, from->n_bytes, 1);
     to->marks = copy_block (from->marks, from->n_marks, sizeof from->marks[0]);
     to->wants = copy_block (from->wants, from->n_wants, sizeof from->wants[0]);
 }
@@ -116,6 +117,7 @@ weir_sync_message_fini (struct weir_sync_message *m)
 {
     free (m->digests);
     free (m->rows);
+    free (m->bytes);
     free (m->marks);
     free (m->wants);
     memset (m, 0, sizeof *m);
@@ -243,6 +245,10 @@ void
 weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     weir_sync_stand (self, pair);
+    if (pair->admitted && pair->stage == WEIR_STAGE_REST) {
+        pair->admitted = false;
+        self->n_admitted--;
+    }
     uint64_t due = least (pair->recheck_ms, pair->burst_ms);
     if (pair->stage != WEIR_STAGE_REST) {
         due = least (due, pair->stage_ms);

@@ -3,7 +3,8 @@
 
 /* The inside of the synchronizer, shared by its files: sync.c (events in, sessions, time),
  * sync_table.c (what is shared with whom), sync_out.c (actions and timers), sync_ladder.c
- * (digests and comparison), sync_live.c (novel ranges and transfers), sync_tree.c (who sends and
+ * (when to compare, and the newer ladder), sync_vector.c (the older one), sync_summary.c
+ * (digests), sync_live.c (novel ranges and transfers), sync_tree.c (who sends and
  * who announces), sync_gap.c (what early runs wait for). Nobody else includes it.
  *
  * A pair is (device, database). Everything decided about it follows from two digests, ours and
@@ -16,6 +17,7 @@
 #include "store/sync/sync.h"
 
 #define WEIR_SYNC_NEVER UINT64_MAX
+#define WEIR_SYNC_PRIORITIES 3u
 #define WEIR_SYNC_REMOVED_MAX 64u /* remembered databases a device was removed from */
 
 struct weir_sync_timer {
@@ -46,7 +48,8 @@ struct weir_sync_session {
     struct weir_map *tags; /* tag -> pair */
     struct weir_sync_timer timer;
     uint64_t check_ms;
-    bool greet; /* some pairs want their digest said at the next turn */
+    bool greet;          /* some pairs want their digest said at the next turn */
+    struct weir_id said; /* the sum of the last SUMMARY; `said` of the pairs goes with it */
     struct weir_sync_pages pages;
 };
 
@@ -106,17 +109,17 @@ struct weir_sync_edge {
     struct weir_sync_owed *owed;
     size_t n_owed;
     size_t owed_cap;
-    uint64_t announce_ms;           /* due: what is owed, and the digest */
-    struct weir_id told;            /* the digest announced last */
+    uint64_t announce_ms; /* due: what is owed, and the digest */
+    struct weir_id told;  /* the digest announced last */
     struct weir_sync_missed *missing;
     size_t n_missing;
     size_t missing_cap;
     uint64_t missing_ms; /* due: graft, or judge what came of it; */
     uint64_t not_before_ms;
-    uint64_t wait_ms;   /* so long after the announcement */
-    uint64_t lag_ms;    /* so much later bodies came by themselves, lately */
-    uint64_t waited_ms; /* before the last graft */
-    uint64_t asked_ms;  /* the last graft for what is missing; 0: none */
+    uint64_t wait_ms;    /* so long after the announcement */
+    uint64_t lag_ms;     /* so much later bodies came by themselves, lately */
+    uint64_t waited_ms;  /* before the last graft */
+    uint64_t asked_ms;   /* the last graft for what is missing; 0: none */
     uint64_t arrived_ms; /* anything from it */
     uint64_t pruned_ms;  /* said PRUNE */
     uint64_t refused_ms; /* its PRUNE */
@@ -136,6 +139,16 @@ enum weir_sync_stage {
     WEIR_STAGE_STORE  /* asked our store to compare */
 };
 
+/* Where two differ, for words. */
+#define WEIR_SYNC_WHERE_RANGES 4u
+struct weir_sync_where {
+    size_t chains;
+    uint64_t entries; /* that they lack, as far as found */
+    bool more;        /* they hold something that is not here */
+    size_t n_ranges;
+    struct weir_range ranges[WEIR_SYNC_WHERE_RANGES]; /* the first of them */
+};
+
 struct weir_sync_pair {
     struct weir_sync_peer *peer;
     struct weir_sync_db *db;
@@ -143,10 +156,12 @@ struct weir_sync_pair {
     struct weir_sync_pair *next_of_db;
     size_t at; /* in pairs[] */
     enum weir_direction direction;
+    uint8_t priority;
     struct weir_sync_session *session; /* where we speak; NULL: absent */
     struct weir_sync_timer timer;
 
     struct weir_id theirs; /* zero: not told */
+    struct weir_id said;   /* with the session's last SUMMARY */
     bool in_step;          /* said so */
     bool met;            /* equal or compared since the session began: novel ranges alone will do */
     bool refused;        /* the peer takes no data of this */
@@ -170,6 +185,18 @@ struct weir_sync_pair {
     uint64_t stage_ms; /* time-out */
     uint64_t ticket;
     uint32_t round;
+    bool newer;      /* the ladder at hand is the newer one */
+    bool answer_due; /* what was told needs an answer */
+    bool admitted;   /* it counts among those at once */
+    uint64_t admitted_ms;
+    bool waits; /* for that: in the list of its priority */
+    unsigned wait_list;
+    struct weir_sync_pair *wait_next;
+    struct weir_sync_pair *wait_prev;
+    struct weir_sync_message *held; /* a peer's first LADDER that waits; NULL: we begin */
+    struct weir_sync_session *held_session;
+    uint64_t held_ms;
+    struct weir_sync_where *where; /* what the last ladder found; NULL: nothing */
 
     enum weir_sync_out_state out_state;
     struct weir_sync_session *out_session;
@@ -211,12 +238,14 @@ struct weir_sync_pair {
 struct weir_sync {
     struct weir_sync_options options;
     struct weir_rand rand;
-    struct weir_map *sessions;  /* id -> session */
-    struct weir_map *peers;     /* device -> peer */
-    struct weir_map *dbs;       /* id -> db */
-    struct weir_map *by_pair;   /* device and db -> pair */
-    struct weir_map *tickets;   /* ticket -> pair */
-    struct weir_map *transfers; /* (session, number) -> pair */
+    struct weir_map *sessions;                               /* id -> session */
+    struct weir_map *peers;                                  /* device -> peer */
+    struct weir_map *dbs;                                    /* id -> db */
+    struct weir_map *by_pair;                                /* device and db -> pair */
+    struct weir_map *tickets;                                /* ticket -> pair */
+    size_t n_admitted;                                       /* comparisons at once */
+    struct weir_sync_pair *waiting[WEIR_SYNC_PRIORITIES][2]; /* first, last */
+    struct weir_map *transfers;                              /* (session, number) -> pair */
     struct weir_sync_pair **pairs;
     size_t n_pairs;
     size_t pairs_cap;
@@ -268,22 +297,46 @@ bool weir_sync_equal (const struct weir_sync_pair *pair);
 /* Something about the two digests changed. `told`: just now, by DIGESTS. */
 void weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told,
                       uint64_t now_ms);
-/* Says digests of the session's pairs; `answer` asks for the peer's. */
-enum weir_sync_which { WEIR_SAY_ALL, WEIR_SAY_ONE, WEIR_SAY_GREETED, WEIR_SAY_REPLY };
-void weir_sync_say_digests (struct weir_sync *self, struct weir_sync_session *session,
-                            enum weir_sync_which which, const struct weir_sync_pair *one,
-                            bool answer);
 void weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
-void weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *session,
-                           const struct weir_sync_message *m, uint64_t now_ms);
-void weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
+void weir_sync_on_ladder (struct weir_sync *self, struct weir_sync_session *session,
                           const struct weir_sync_message *m, uint64_t now_ms);
 void weir_sync_on_compared (struct weir_sync *self, const struct weir_sync_event *e,
                             uint64_t now_ms);
 void weir_sync_end_stage (struct weir_sync *self, struct weir_sync_pair *pair);
 void weir_sync_failed (struct weir_sync *self, struct weir_sync_pair *pair, enum weir_status status,
                        uint64_t now_ms);
+/* Asks our store to compare: the caller fills the action. */
+struct weir_sync_action *weir_sync_ask_store (struct weir_sync *self, struct weir_sync_pair *pair,
+                                              struct weir_sync_session *session,
+                                              enum weir_sync_stage stage, uint64_t now_ms);
+/* `round` was said, and the peer's answer is awaited. */
+void weir_sync_await (struct weir_sync *self, struct weir_sync_pair *pair, uint32_t round,
+                      uint64_t now_ms);
+/* Both said what they lack. */
+void weir_sync_finish_ladder (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+/* May the peer begin a comparison now? */
+bool weir_sync_may_ask (const struct weir_sync *self, const struct weir_sync_pair *pair);
+/* Lets in comparisons that wait, as many as there may be. After each step. */
+void weir_sync_admit (struct weir_sync *self, uint64_t now_ms);
+void weir_sync_wait_no_more (struct weir_sync *self, struct weir_sync_pair *pair);
+
+/* ---- sync_vector.c: the ladder of protocol 1 ---- */
+void weir_sync_on_vector (struct weir_sync *self, struct weir_sync_session *session,
+                          const struct weir_sync_message *m, uint64_t now_ms);
+void weir_sync_on_rows (struct weir_sync *self, struct weir_sync_pair *pair,
+                        const struct weir_sync_event *e, uint64_t now_ms);
 void weir_sync_pages_clear (struct weir_sync_pages *pages);
+
+/* ---- sync_summary.c ---- */
+/* Says digests of the session's pairs; `answer` asks for the peer's. */
+enum weir_sync_which { WEIR_SAY_ALL, WEIR_SAY_ONE, WEIR_SAY_GREETED, WEIR_SAY_REPLY };
+void weir_sync_say_digests (struct weir_sync *self, struct weir_sync_session *session,
+                            enum weir_sync_which which, const struct weir_sync_pair *one,
+                            bool answer);
+void weir_sync_on_digests (struct weir_sync *self, struct weir_sync_session *session,
+                           const struct weir_sync_message *m, uint64_t now_ms);
+void weir_sync_on_summary (struct weir_sync *self, struct weir_sync_session *session,
+                           const struct weir_sync_message *m, uint64_t now_ms);
 /* The tag is of a database the device was removed from: it is told. */
 void weir_sync_unknown_tag (struct weir_sync *self, struct weir_sync_session *session,
                             uint64_t tag);

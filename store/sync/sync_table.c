@@ -13,6 +13,11 @@ weir_sync_free_pair (struct weir_sync_pair *pair)
     weir_ranges_fini (&pair->queue);
     weir_ranges_fini (&pair->flying);
     weir_sync_tree_free_edge (pair);
+    if (pair->held) {
+        weir_sync_message_fini (pair->held);
+        free (pair->held);
+    }
+    free (pair->where);
     free (pair);
 }
 
@@ -124,6 +129,7 @@ static void
 remove_pair (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     weir_sync_end_stage (self, pair);
+    weir_sync_wait_no_more (self, pair);
     weir_sync_drop_out (self, pair, true, WEIR_CANCELLED);
     weir_sync_drop_in (self, pair, true, WEIR_CANCELLED);
     weir_sync_timer_set (self, &pair->timer, WEIR_SYNC_NEVER);
@@ -181,6 +187,7 @@ weir_sync_on_share (struct weir_sync *self, const struct weir_sync_event *e, uin
         pair->phase_ms = now_ms;
     }
     pair->direction = e->direction;
+    pair->priority = e->priority;
     if (changed) {
         pair->refused = false;
         greet (self, pair, now_ms);

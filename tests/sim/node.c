@@ -86,6 +86,7 @@ sim_node_fini (struct sim_node *node)
     weir_buf_fini (&node->backup_tips);
     weir_tips_destroy (&node->tips);
     weir_identity_fini (&node->identity);
+    weir_map_destroy (&node->hints, free);
     free (node->acked);
     free (node->compares);
     free (node->links);

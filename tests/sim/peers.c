@@ -35,6 +35,7 @@ perform (struct sim *sim, struct sim_node *node, struct weir_sync_action *a)
         return;
     }
     if (a->type == WEIR_SYNC_IN_STEP) {
+        sim_note_equal (sim, node, a);
         (void) weir_retry_done (node->retry, &a->device, &a->db);
         return;
     }
@@ -190,6 +191,7 @@ sim_peers_event (struct sim *sim, struct sim_node *node, struct sim_event *e)
         e->event.ranges = &e->ranges;
         e->event.unknown = &e->unknown;
         e->event.rows = e->rows;
+        e->event.say = weir_buf_bytes (&e->body);
         e->event.wants = e->message.wants;
         e->event.n_wants = e->message.n_wants;
         step_and_look (sim, node, &e->event, &e->event.device);

@@ -262,6 +262,7 @@ struct sim_node {
     struct sim_acked *acked;
     size_t n_acked;
     size_t acked_cap;
+    struct weir_map *hints; /* device, db -> what peers remembers on disk */
     struct sim_event **compares; /* wait for the disk */
     size_t n_compares;
     size_t compares_cap;
@@ -423,6 +424,9 @@ void sim_edit (struct sim *sim, struct sim_node *node, unsigned count);
 
 /* transfer.c: the store's transfers. */
 void sim_pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t);
+/* ladder.c */
+void sim_note_equal (struct sim *sim, struct sim_node *node, const struct weir_sync_action *a);
+void sim_do_ladder (struct sim *sim, struct sim_node *node, struct sim_event *ask);
 void sim_do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask);
 void sim_do_send (struct sim *sim, struct sim_node *node, struct sim_transfer *t,
                   struct sim_event *ask);

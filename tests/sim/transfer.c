@@ -71,6 +71,10 @@ our_rows (struct sim_node *node, const struct weir_sync_action *ask,
 void
 sim_do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask)
 {
+    if (ask->action.ladder) {
+        sim_do_ladder (sim, node, ask);
+        return;
+    }
     struct sim_event *e = sim_tell_new (node, WEIR_SYNC_COMPARED);
     e->event.ticket = ask->action.ticket;
     bool more = false;

@@ -142,15 +142,22 @@ cursors (void **state)
     r.told = weir_vector_digest (&r.known);
     assert_true (known_exact (&r));
     r.acked = 9;
+    ladder_add_hint (&r, &range.tip, 5);
+    ladder_add_hint (&r, &r.told, 7);
+    ladder_add_hint (&r, &r.told, 8); /* the same */
     known_put (&r, &row);
     assert_int_equal (known_get (&back, weir_buf_bytes (&row)), WEIR_OK);
     assert_true (weir_vector_equal (&r.known, &back.known));
     assert_int_equal (back.acked, 9);
     assert_true (known_exact (&back));
+    assert_int_equal (back.n_hints, 2);
+    assert_true (ladder_has_hint (&back, &r.told));
+    assert_int_equal (back.hints[0].position, 7);
+    assert_int_equal (back.hints[1].position, 5);
     for (size_t len = 0; len < row.len; len++) {
         assert_int_equal (known_get (&back, weir_bytes (row.data, len)), WEIR_CORRUPT);
     }
-    row.data[0] = 2;
+    row.data[0] = 3;
     assert_int_equal (known_get (&back, weir_buf_bytes (&row)), WEIR_CORRUPT);
     /* Too many rows for a cursor: then nothing is known, rather than something wrong. */
     for (uint64_t i = 0; i <= PEERS_KNOWN_ROWS_MAX; i++) {
@@ -163,8 +170,14 @@ cursors (void **state)
     assert_int_equal (known_get (&back, weir_buf_bytes (&row)), WEIR_OK);
     assert_false (back.known_any);
     assert_false (known_exact (&back));
+    /* A row of the first version has no hints: it ends before them. */
+    row.data[0] = 1;
+    row.len -= 1 + 2 * (WEIR_ID_BYTES + 8);
+    assert_int_equal (known_get (&back, weir_buf_bytes (&row)), WEIR_OK);
     known_clear (&r);
     known_clear (&back);
+    free (r.hints);
+    free (back.hints);
     weir_buf_fini (&row);
 }
 

@@ -282,6 +282,18 @@ serve_facts (struct world *w, struct side *s, struct fake_sent *m)
     return true;
 }
 
+/* A mark, or a step: heads that say that all is held. */
+static inline void
+answer_ladder (struct side *s, struct fake_sent *ask)
+{
+    Weir__LadderAnswer m = WEIR__LADDER_ANSWER__INIT;
+    s->compares += !((const Weir__LadderAsk *) ask->decoded)->mark;
+    m.has_digest = m.has_position = m.has_settled = m.settled = true;
+    m.digest = weir_field_id (&s->digest);
+    m.position = 7;
+    fake_answer (s->a, ask, WEIR_OK, &m.base);
+}
+
 static inline bool
 serve_store (struct world *w, struct side *s, struct fake_sent *m)
 {
@@ -316,6 +328,8 @@ serve_store (struct world *w, struct side *s, struct fake_sent *m)
         weir_arena_destroy (&arena);
     } else if (m->kind == WEIR_KIND_COMPARE) {
         answer_compare (s, m);
+    } else if (m->kind == WEIR_KIND_LADDER) {
+        answer_ladder (s, m);
     } else if (m->kind == WEIR_KIND_TRANSFER_OPEN) {
         s->opens++;
         fake_answer (s->a, m, WEIR_OK, NULL);

@@ -996,6 +996,7 @@ test_store_comes_back (void **state)
     expect (&f, WEIR_SYNC_SEND);
     struct weir_sync_event e = { .type = WEIR_SYNC_STORE_UP };
     step (&f, &e);
+    expect (&f, WEIR_SYNC_STOP);
     assert_int_equal (expect_say (&f, WEIR_SYNC_CLOSE)->status, WEIR_UNAVAILABLE);
     say_digest (&f, 1, 1, 7, true); /* we do not know our own yet */
     expect_none (&f);

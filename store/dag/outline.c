@@ -1,7 +1,7 @@
 /* Heads and hints, to and from bytes, and what follows from a hint. The repository fills and reads
  * them (repo_ladder.c). */
 
-#include "store/dag/heads.h"
+#include "store/dag/outline.h"
 
 #include "store/base/limits.h"
 
@@ -11,7 +11,7 @@
 enum { FLAG_KNOWN = 1, FLAG_HINT = 2, FLAG_ANSWER = 4, FLAGS = 7 };
 
 void
-weir_heads_fini (struct weir_heads *h)
+weir_outline_fini (struct weir_outline *h)
 {
     free (h->heads);
     weir_vector_fini (&h->rows);
@@ -19,7 +19,7 @@ weir_heads_fini (struct weir_heads *h)
 }
 
 void
-weir_heads_put (const struct weir_heads *h, struct weir_buf *out)
+weir_outline_put (const struct weir_outline *h, struct weir_buf *out)
 {
     bool hint = !weir_id_is_zero (&h->hint);
     weir_buf_put_u8 (out, (uint8_t) ((h->known ? FLAG_KNOWN : 0) | (hint ? FLAG_HINT : 0)
@@ -51,7 +51,7 @@ read_id (struct weir_reader *r, struct weir_id *id)
 }
 
 static bool
-read_hint (struct weir_reader *r, struct weir_heads *h)
+read_hint (struct weir_reader *r, struct weir_outline *h)
 {
     bool good = read_id (r, &h->hint) && !weir_id_is_zero (&h->hint);
     uint64_t n = weir_read_varint (r);
@@ -70,7 +70,7 @@ read_hint (struct weir_reader *r, struct weir_heads *h)
 }
 
 enum weir_status
-weir_heads_read (struct weir_heads *h, struct weir_bytes bytes)
+weir_outline_read (struct weir_outline *h, struct weir_bytes bytes)
 {
     struct weir_reader r = weir_reader (bytes);
     memset (h, 0, sizeof *h);
@@ -94,15 +94,15 @@ weir_heads_read (struct weir_heads *h, struct weir_bytes bytes)
         good = read_hint (&r, h);
     }
     if (!good || !weir_reader_done (&r)) {
-        weir_heads_fini (h);
+        weir_outline_fini (h);
         return WEIR_BAD_MESSAGE;
     }
     return WEIR_OK;
 }
 
 enum weir_status
-weir_heads_vector (const struct weir_heads *h, const struct weir_vector *then,
-                   struct weir_vector *theirs)
+weir_outline_vector (const struct weir_outline *h, const struct weir_vector *then,
+                     struct weir_vector *theirs)
 {
     size_t changed = 0;
     weir_vector_clear (theirs);
