@@ -12,7 +12,7 @@
 #define FIGURES_SLOTS 7u /* of 10 s: the last six and the one that goes on */
 #define FIGURES_SLOT_US 10000000u
 #define FIGURES_BUCKETS 17u
-#define FIGURES_FLIGHTS_MAX 64u
+#define FIGURES_FLIGHTS_MAX 16u
 
 enum figures_what { FIGURES_OUT, FIGURES_IN, FIGURES_OUT_BYTES, FIGURES_IN_BYTES, FIGURES_WHATS };
 

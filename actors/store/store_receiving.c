@@ -242,6 +242,8 @@ say_arrived (struct store *s, struct store_transfer *t)
     m.gap = t->gap;
     m.has_entries = m.has_again = true;
     m.entries = t->new_entries;
+    m.has_bytes = true;
+    m.bytes = weir_in_consumed (t->in) - t->told_offset;
     m.again = t->again;
     m.has_their_digest = !weir_id_is_zero (&t->their_digest);
     m.their_digest = weir_field_id (&t->their_digest);
@@ -258,6 +260,7 @@ say_arrived (struct store *s, struct store_transfer *t)
     }
     t->gap = false;
     t->new_entries = 0;
+    t->told_offset += m.bytes;
     t->again = 0;
     weir_ranges_clear (&t->held);
     t->their_digest = weir_id_zero;

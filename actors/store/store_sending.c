@@ -238,6 +238,8 @@ say_acked (struct store *s, struct store_transfer *t)
     m.session = t->session;
     m.entries = t->acked_entries;
     m.idle = weir_out_idle (t->out);
+    m.has_bytes = true;
+    m.bytes = t->acked_offset - t->told_offset;
     m.has_digest = !weir_id_is_zero (&t->acked_digest);
     m.digest = weir_field_id (&t->acked_digest);
     (void) store_put_ranges (arena, &acked, &m.ranges, &m.n_ranges);
@@ -252,6 +254,7 @@ say_acked (struct store *s, struct store_transfer *t)
     }
     t->fed = t->fed && !m.idle;
     t->acked_entries = 0;
+    t->told_offset = t->acked_offset;
     t->acked_digest = weir_id_zero;
     t->owes_acked = false;
     t->told_ms = weir_actor_now_ms (s->actor);
@@ -301,6 +304,7 @@ store_ack_in (void *state, struct weir_actor *actor, const struct weir_message *
         weir_pace_ready (s->sending, t->flow);
     }
     t->acked_entries += entries;
+    t->acked_offset = m->offset > t->acked_offset ? m->offset : t->acked_offset;
     bool told = weir_field_get_id (&digest, m->has_digest, m->digest) == WEIR_OK;
     if (told) {
         t->acked_digest = digest;

@@ -56,6 +56,8 @@ struct store_transfer {
     bool fed;
     bool owes_acked;
     uint64_t told_ms; /* peers, of anything */
+    uint64_t acked_offset;
+    uint64_t told_offset; /* both ways: bytes of the stream that peers heard of */
     uint64_t acked_entries;
     struct weir_id acked_digest;
 };

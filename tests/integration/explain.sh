@@ -94,7 +94,7 @@ on hub db create private >/dev/null
 same "$(on hub sync explain private --peer anna --json | sed 's/"remarks".*//' | field code)" not_member
 
 echo "* what was synced, and how fast"
-on hub sync history notes --peer anna --json | grep -q '"out_entries": *[1-9]' || fail "no history"
+on hub sync history notes --peer anna --json | grep -q '"out_bytes": *[1-9]' || fail "no history"
 on hub sync history --limit 1 --json | grep -o '"started_ms"' | wc -l | grep -qx 1 || fail "limit"
 kill -9 "-${PID[hub]}"
 wait "${PID[hub]}" || true

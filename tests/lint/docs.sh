@@ -40,7 +40,7 @@ reasons () {
     echo '|---|---|---|'
     while read -r row; do
         mapfile -t field < <(strings "$row")
-        printf '| `%s` | %s | %s |\n' "${field[0]}" "${field[1]}" "${field[2]:--}"
+        printf "| \`%s\` | %s | %s |\n" "${field[0]}" "${field[1]}" "${field[2]:--}"
     done < <(grep '^REASON (' actors/peers/explain.def)
 }
 
