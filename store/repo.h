@@ -121,7 +121,7 @@ enum weir_import_outcome {
 struct weir_import_result {
     enum weir_import_outcome outcome;
     enum weir_status status;
-    struct weir_range range;
+    struct weir_range range; /* its chain, also of what waits or was refused */
     uint32_t held;          /* how many of its entries were held already */
     struct weir_id missing; /* the first thing it waits for */
     bool fork;              /* the author's chain has now one tip more */

@@ -254,6 +254,7 @@ weir_repo_import_one (struct weir_repo *self, struct weir_repo_db *db, struct we
     if (status != WEIR_OK) {
         return refuse (self, db, status == WEIR_PENDING ? WEIR_BAD_RUN : status, result);
     }
+    result->range.chain = run->chain;
     if (weir_id_equal (&run->chain.author, &self->identity->device)) {
         weir_repo_seal (self, db); /* our own chain is compared with what is stored of it */
     }

@@ -8,6 +8,7 @@
 
 #define CARDS_PER_MESSAGE 64u
 #define CARDS_READ_MAX 256u
+#define FLOOD_TOLD_MS 10000u
 
 /* ---- the handshake ---- */
 
@@ -572,14 +573,28 @@ dispatch (struct peers *p, struct link *l, uint16_t kind, const ProtobufCMessage
         on_ping (p, l, (const Weir__PingPong *) meta);
     } else if (l->in_sync && kind == WEIR_KIND_W_PRESENCE) {
         presence_take (p, l, (const Weir__Presence *) meta);
-    } else if (l->in_sync && kind >= WEIR_KIND_W_DIGESTS) {
     } else if (l->in_sync && kind == WEIR_KIND_W_BLOB_LACK) {
         blobs_lack (p, l, (const Weir__BlobLack *) meta);
+    } else if (l->in_sync && kind >= WEIR_KIND_W_DIGESTS) {
         sync_take (p, l, kind, meta);
     } else {
         link_ignored (p, l); /* said where it means nothing: before the session, or by a guest */
         weir_actor_log (p->actor, WEIR_LOG_WARN, "message_ignored", "kind=%u address=%s",
                         (unsigned) kind, l->address);
+    }
+}
+
+/* It said more than any node does: most of that was not read. Named once in a while. */
+static void
+note_flood (struct peers *p, struct link *l, uint64_t dropped)
+{
+    uint64_t now = weir_actor_now_ms (p->actor);
+    if (dropped > 0 && l->device != NULL
+        && (l->flood_told_ms == 0 || now >= l->flood_told_ms + FLOOD_TOLD_MS)) {
+        l->flood_told_ms = now;
+        weir_actor_event (p->actor, "peer_floods", &l->device->id, NULL, WEIR_LIMIT,
+                          "more messages than a link may say: %llu were not read",
+                          (unsigned long long) dropped);
     }
 }
 
@@ -596,6 +611,7 @@ session_take (struct peers *p, const Weir__LinkMessage *m, const struct weir_mes
         link_ignored (p, l);
         return;
     }
+    note_flood (p, l, m->dropped);
     struct weir_arena *arena = weir_arena_new (WEIR_UNPACK_BYTES_MAX);
     ProtobufCMessage *meta = NULL;
     enum weir_status status = weir_meta_get (&meta, arena, kind, false, message->body);

@@ -57,6 +57,19 @@ tell_refused (struct store *s, const struct store_transfer *t, enum weir_status 
     }
 }
 
+/* A key in two places, or chains begun in a flood: the author is named, whoever sent it. */
+static void
+tell_author (struct store *s, const struct store_transfer *t, const char *event,
+             const struct weir_chain *chain, enum weir_status why, const char *words)
+{
+    uint64_t now = weir_actor_now_ms (s->actor);
+    if (s->author_told_ms == 0 || now >= s->author_told_ms + REFUSED_TOLD_MS) {
+        s->author_told_ms = now;
+        weir_actor_event (s->actor, event, &chain->author, &t->db, why, "%s; lane=%016llx", words,
+                          (unsigned long long) chain->lane);
+    }
+}
+
 /* Of a run that brings something new, what was held comes before it. */
 static void
 note_again (struct store_transfer *t, const struct weir_import_result *result)
@@ -84,17 +97,26 @@ take_result (struct store *s, struct store_transfer *t, const struct weir_import
         s->imports++;
         t->new_entries += result->range.to_seq - result->range.from_seq;
         if (result->fork) {
-            weir_actor_event (s->actor, "fork_seen", &result->range.chain.author, &t->db, WEIR_OK,
-                              "one key wrote from two places; lane=%016llx",
-                              (unsigned long long) result->range.chain.lane);
+            tell_author (s, t, "fork_seen", &result->range.chain, WEIR_OK,
+                         "one key wrote from two places");
         }
         break;
     case WEIR_IMPORT_PENDING:
-        t->gap = true;
+        if (result->status == WEIR_TOO_OFTEN) { /* nothing is missing: time is */
+            tell_author (s, t, "too_often", &result->range.chain, WEIR_TOO_OFTEN,
+                         "chains begun or split faster than anybody does: they wait");
+        } else {
+            t->gap = true;
+        }
         break;
     case WEIR_IMPORT_REFUSED:
         s->refused++;
-        tell_refused (s, t, result->status);
+        if (result->status == WEIR_TOO_OFTEN) {
+            tell_author (s, t, "too_often", &result->range.chain, WEIR_TOO_OFTEN,
+                         "chains begun or split in a flood: not taken now");
+        } else {
+            tell_refused (s, t, result->status);
+        }
         return units * REFUSED_FACTOR;
     case WEIR_IMPORT_HELD:
         break;

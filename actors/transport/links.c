@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLUSH_MS 250u /* what a closing link may still send */
+#define FLUSH_MS 250u    /* what a closing link may still send */
+#define FRAME_COST 4096u /* of any frame, beside its bytes */
 #define LINK_EVENTS                                                                                \
     (ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED                     \
      | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL                  \
@@ -528,6 +529,31 @@ hand_piece (struct link *l, const struct weir_envelope *e, struct weir_bytes met
     weir_arena_destroy (&arena);
 }
 
+/* What a link may say has a bound, or one that floods would fill the mailboxes that all links
+ * share; the rest is not handed on, and peers are told how much it was. No honest node comes near:
+ * of frames, nobody sends more than the store lets it before it has receipts; of the rest there
+ * are token buckets, kept as the time at which they will be full. */
+static bool
+within_rate (struct link *l, uint16_t kind, size_t bytes)
+{
+    bool small = kind == WEIR_KIND_W_ACK || kind == WEIR_KIND_W_BLOB_PIECE;
+    uint64_t *full_us = small ? &l->small_full_us : &l->messages_full_us;
+    uint64_t cost_us = 1000000u / (small ? WEIR_LINK_SMALL_PER_S : WEIR_LINK_MESSAGES_PER_S);
+    uint64_t burst_us = WEIR_LINK_BURST_S * 1000000u;
+    uint64_t now_us = weir_actor_now_ms (l->transport->actor) * 1000u;
+    if (kind == WEIR_KIND_W_FRAME) {
+        full_us = &l->frames_full_us; /* a receipt empties it */
+        cost_us = (bytes + FRAME_COST) / (WEIR_LINK_FRAME_BYTES_PER_S / 1000000u);
+        burst_us = WEIR_PEER_BUFFER_BYTES_MAX / (WEIR_LINK_FRAME_BYTES_PER_S / 1000000u);
+    }
+    if (*full_us > now_us + burst_us) {
+        l->flooded++;
+        return false;
+    }
+    *full_us = (*full_us > now_us ? *full_us : now_us) + cost_us;
+    return true;
+}
+
 void
 link_take (struct link *l, zmq_msg_t *parts)
 {
@@ -552,6 +578,10 @@ link_take (struct link *l, zmq_msg_t *parts)
         link_close (l, status, "a message that is not allowed", false);
         return;
     }
+    if (!within_rate (l, kind->number, body.len)) {
+        t->dropped++;
+        return;
+    }
     if (kind->number == WEIR_KIND_W_FRAME || kind->number == WEIR_KIND_W_ACK) {
         hand_frame (l, &e, meta, body);
         return;
@@ -564,6 +594,9 @@ link_take (struct link *l, zmq_msg_t *parts)
     m.has_link = m.has_kind = true;
     m.link = l->number;
     m.kind = kind->number;
+    m.has_dropped = l->flooded > 0;
+    m.dropped = l->flooded;
+    l->flooded = 0;
     uint16_t to = kind->to == WEIR_ROLE_S ? WEIR_KIND_BLOB_HEAR : WEIR_KIND_WIRE_IN;
     if (weir_actor_send_about (t->actor, to, NULL, NULL, NULL, e.trace, &m.base, meta) != WEIR_OK) {
         t->dropped++;

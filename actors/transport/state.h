@@ -37,6 +37,10 @@ struct link {
     bool gone; /* disconnected; what it said before is still read */
     uint64_t in;
     uint64_t out;
+    uint64_t messages_full_us; /* its budgets: of messages, of receipts, of frames' bytes */
+    uint64_t small_full_us;
+    uint64_t frames_full_us;
+    uint64_t flooded; /* not handed on, since peers were told */
 };
 
 /* Whom the ZAP handler lets in. */

@@ -362,6 +362,7 @@ on_ack_out (void *state, struct weir_actor *actor, const struct weir_message *me
         return;
     }
     m.has_link = m.has_session = false;
+    l->frames_full_us = 0; /* what it sent was taken */
     link_say (l, WEIR_KIND_W_ACK, message->envelope.trace, &m.base, weir_bytes (NULL, 0),
               weir_bytes (NULL, 0));
 }

@@ -105,6 +105,12 @@
 #define WEIR_HANDSHAKE_MS 5000u
 #define WEIR_DIAL_FAST_MAX 64u
 #define WEIR_LINKS_MAX 4096u
+/* What a link may say a second (receipts and pieces of blobs apart), and so many seconds of it at
+ * once; and of frames without a receipt, beyond what the store takes. The rest is not read. */
+#define WEIR_LINK_MESSAGES_PER_S 2000u
+#define WEIR_LINK_SMALL_PER_S 20000u
+#define WEIR_LINK_BURST_S 4u
+#define WEIR_LINK_FRAME_BYTES_PER_S (4u << 20)
 #define WEIR_WIRE_MESSAGE_BYTES_MAX (1400u << 10)
 
 /* Sync. */
