@@ -8,7 +8,7 @@
 
 struct weir_repo_missing {
     struct weir_id id;
-    bool has_from; /* it is of the waiting run's own chain, */
+    bool has_from;     /* it is of the waiting run's own chain, */
     uint64_t from_seq; /* of which so many are held */
 };
 

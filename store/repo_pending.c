@@ -238,8 +238,8 @@ weir_repo_missing (struct weir_repo *repo, const struct weir_id *id, const struc
     }
     const struct item *item = repo->pending->newest;
     for (size_t i = 0; item != NULL && i < MISSING_LOOKED_AT && n < max; item = item->older, i++) {
-        if (item->db != db->number || !weir_id_equal (&item->source, source)
-            || item->late || is_listed (out, n, &item->missing)
+        if (item->db != db->number || !weir_id_equal (&item->source, source) || item->late
+            || is_listed (out, n, &item->missing)
             || lookup (repo->pending->by_tip, db->number, &item->missing) != NULL) {
             continue;
         }

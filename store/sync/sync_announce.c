@@ -80,8 +80,7 @@ announce (struct weir_sync *self, struct weir_sync_pair *pair)
     }
     size_t i = 0;
     do {
-        struct weir_sync_message *m =
-            weir_sync_say (self, pair->session, WEIR_SYNC_ANNOUNCE, pair);
+        struct weir_sync_message *m = weir_sync_say (self, pair->session, WEIR_SYNC_ANNOUNCE, pair);
         m->digest = pair->db->digest;
         m->marks = weir_alloc (WEIR_MARKS_PER_MESSAGE * sizeof m->marks[0]);
         for (; i < edge->n_owed && m->n_marks < WEIR_MARKS_PER_MESSAGE; i++) {
@@ -212,16 +211,19 @@ drop_held (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 }
 
 void
-weir_sync_tree_changed (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+weir_sync_tree_changed (struct weir_sync *self, struct weir_sync_pair *pair, bool apart,
+                        uint64_t now_ms)
 {
-    struct weir_sync_edge *edge = pair->edge;
+    bool tells = apart && self->options.enabled && pair->met && pair->session
+                 && pair->session->protocol >= WEIR_PROTOCOL_TREE;
+    struct weir_sync_edge *edge = tells ? weir_sync_need_edge (pair) : pair->edge;
     if (!edge || !pair->session) {
         return;
     }
     if (edge->n_missing > 0) {
         drop_held (self, pair, now_ms);
     }
-    if ((edge->lazy_in || edge->lazy_out) && !has_news (edge)
+    if ((tells || edge->lazy_in || edge->lazy_out) && !has_news (edge)
         && !weir_id_equal (&edge->told, &pair->db->digest)) {
         edge->announce_ms = now_ms + WEIR_TELL_DIGEST_MS;
     }
@@ -256,16 +258,34 @@ judge_promise (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now
         edge->ignored_ms = now_ms + WEIR_STRIKE_MS;
         weir_sync_act (self, WEIR_SYNC_STRIKE, pair);
     }
+    edge->asked_ms = 0;
     weir_sync_prune (self, pair, now_ms); /* nobody is to rely on it */
+}
+
+/* Another peer was asked for the same chain just now. */
+static bool
+is_asked (const struct weir_sync_pair *but, uint64_t tag, uint64_t now_ms)
+{
+    for (const struct weir_sync_pair *pair = but->db->pairs; pair; pair = pair->next_of_db) {
+        const struct weir_sync_edge *edge = pair->edge;
+        for (size_t i = 0; edge && pair != but && i < edge->n_missing; i++) {
+            const struct weir_sync_missed *missed = &edge->missing[i];
+            if (missed->tag == tag && missed->asked_ms != 0
+                && now_ms < missed->asked_ms + WEIR_GRAFT_MS) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 static void
 look_for_missing (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     struct weir_sync_edge *edge = pair->edge;
-    uint64_t graft_ms = pair->db->graft_ms;
     bool broken = false;
     bool late = false;
+    bool unasked = false;
     drop_held (self, pair, now_ms);
     if (weir_sync_known (pair) && weir_sync_equal (pair)) {
         forget_missing (edge);
@@ -276,6 +296,7 @@ look_for_missing (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t 
             broken = broken || now_ms >= missed->asked_ms + WEIR_GRAFT_PATIENCE_MS;
         } else if (now_ms >= missed->since_ms + edge->wait_ms) {
             late = true;
+            unasked = unasked || !is_asked (pair, missed->tag, now_ms);
             edge->waited_ms = now_ms - missed->since_ms;
         }
     }
@@ -285,11 +306,8 @@ look_for_missing (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t 
                && comes_anyway (pair, now_ms)) {
         edge->not_before_ms = now_ms + weir_rand_jitter (&self->rand, WEIR_GRAFT_MS, 25);
         set_missing_ms (edge);
-    } else if (late && graft_ms != 0 && now_ms < graft_ms + WEIR_GRAFT_MS
-               && edge->asked_ms != graft_ms) {
-        /* Another was asked just now. */
-        edge->not_before_ms = graft_ms + WEIR_GRAFT_MS
-                              + weir_rand_jitter (&self->rand, WEIR_GRAFT_MS / 2, 50);
+    } else if (late && !unasked) {
+        edge->not_before_ms = now_ms + weir_rand_jitter (&self->rand, WEIR_GRAFT_MS, 25);
         set_missing_ms (edge);
     } else if (late) {
         weir_sync_graft (self, pair, now_ms);
@@ -304,13 +322,11 @@ weir_sync_put_missing (struct weir_sync_pair *pair, struct weir_sync_message *m,
     for (size_t i = 0; i < edge->n_missing; i++) {
         struct weir_sync_missed *missed = &edge->missing[i];
         const struct weir_sync_chain *chain = weir_sync_find_chain (pair->db, missed->tag);
-        m->marks[m->n_marks++] =
-            (struct weir_sync_mark){ missed->tag, chain ? chain->to_seq : 0 };
+        m->marks[m->n_marks++] = (struct weir_sync_mark){ missed->tag, chain ? chain->to_seq : 0 };
         missed->asked_ms = now_ms;
     }
     if (edge->n_missing > 0) {
         edge->asked_ms = now_ms;
-        pair->db->graft_ms = now_ms;
     }
     set_missing_ms (edge);
 }

@@ -297,8 +297,7 @@ concerns (const struct weir_sync *self, const struct weir_sync_pair *pair,
           const struct weir_id *source)
 {
     bool own = weir_id_is_zero (source);
-    return self->options.enabled && weir_sync_may_push (pair)
-           && (own || weir_sync_forwards (self))
+    return self->options.enabled && weir_sync_may_push (pair) && (own || weir_sync_forwards (self))
            && !weir_id_equal (source, &pair->peer->device);
 }
 
@@ -415,13 +414,15 @@ weir_sync_on_novel (struct weir_sync *self, const struct weir_sync_event *e, uin
         } else {
             pair->in_step = false;
         }
+        bool goes = any && concerns (self, pair, &e->source);
         if (pair->fed) {
             pair->fed = false;
             note_fed (self, pair, e->ranges, now_ms);
-        } else if (any && concerns (self, pair, &e->source)) {
+        } else if (goes) {
             hand_on (self, pair, e->ranges, now_ms);
         }
-        weir_sync_tree_changed (self, pair, now_ms);
+        bool apart = any && !goes && !weir_id_equal (&e->source, &pair->peer->device);
+        weir_sync_tree_changed (self, pair, apart, now_ms);
         weir_sync_settle (self, pair, now_ms);
     }
 }
@@ -570,8 +571,7 @@ note_latency (struct weir_sync_pair *pair, uint64_t now_ms)
     pair->figures.acks_in[bucket]++;
     pair->figures.acks++;
     uint64_t us = ms * 1000u;
-    pair->figures.ack_us =
-        pair->figures.acks == 1 ? us : (pair->figures.ack_us * 7 + us) / 8;
+    pair->figures.ack_us = pair->figures.acks == 1 ? us : (pair->figures.ack_us * 7 + us) / 8;
 }
 
 static void

@@ -79,7 +79,6 @@ struct weir_sync_db {
     struct weir_map *chains; /* tag -> chain; NULL: none yet */
     struct weir_sync_chain *newest;
     struct weir_sync_chain *oldest;
-    uint64_t graft_ms; /* when somebody was grafted last for what is missing */
     uint64_t guide;    /* the chain by which hubs prune each other, */
     uint64_t guide_ms; /* when something of it was novel last, */
     uint64_t guide_since_ms;
@@ -400,9 +399,10 @@ void weir_sync_on_announce (struct weir_sync *self, struct weir_sync_pair *pair,
 /* Instead of pushing: to be announced soon. */
 void weir_sync_tree_owe (struct weir_sync *self, struct weir_sync_pair *pair,
                          const struct weir_ranges *ranges, uint64_t now_ms);
-/* Something is new here: it may have been missing, and a peer that no data goes to is told our
- * digest when it is quiet. */
-void weir_sync_tree_changed (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
+/* Something is new here: it may have been missing, and a peer that it neither came from nor goes
+ * to (`apart`, or by announcement) is told our digest when it is quiet. */
+void weir_sync_tree_changed (struct weir_sync *self, struct weir_sync_pair *pair, bool apart,
+                             uint64_t now_ms);
 uint64_t weir_sync_tree_due_ms (const struct weir_sync_pair *pair);
 void weir_sync_tree_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
 

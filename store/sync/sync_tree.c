@@ -237,7 +237,7 @@ make_lazy_out (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now
         weir_sync_tree_owe (self, pair, &waiting, now_ms);
         weir_ranges_fini (&waiting);
     }
-    weir_sync_tree_changed (self, pair, now_ms);
+    weir_sync_tree_changed (self, pair, false, now_ms);
 }
 
 /* What it was not told of goes as bodies; what it was told of it asks for. */
@@ -303,7 +303,8 @@ static struct weir_sync_pair *
 choose (const struct weir_sync *self, struct weir_sync_pair *pair, const struct weir_range *range,
         uint64_t now_ms)
 {
-    const struct weir_sync_chain *chain = weir_sync_find_chain (pair->db, weir_sync_chain_tag (pair->db, &range->chain));
+    const struct weir_sync_chain *chain =
+        weir_sync_find_chain (pair->db, weir_sync_chain_tag (pair->db, &range->chain));
     if (!chain || range->to_seq <= chain->from_seq || range->to_seq > chain->to_seq) {
         return NULL; /* nobody remembers */
     }
@@ -314,8 +315,7 @@ choose (const struct weir_sync *self, struct weir_sync_pair *pair, const struct 
     if (!is_hub (first)) {
         return supplies (pair) ? first : NULL;
     }
-    if (!supplies (first)
-        || (is_mutual (self, pair) && !guides (pair->db, chain->tag, now_ms))) {
+    if (!supplies (first) || (is_mutual (self, pair) && !guides (pair->db, chain->tag, now_ms))) {
         return NULL;
     }
     return speaks (pair) || !is_hub (pair) ? pair : first;
