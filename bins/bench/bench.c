@@ -24,8 +24,8 @@ compare_u64 (const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static double
-percentile_ms (uint64_t *us, size_t n, double p)
+double
+bench_percentile_ms (uint64_t *us, size_t n, double p)
 {
     qsort (us, n, sizeof *us, compare_u64);
     size_t i = (size_t) (p * (double) (n - 1));
@@ -79,8 +79,8 @@ bench_commit (struct bench *b)
                                (json_int_t) entries, "payload", (json_int_t) b->payload, "seconds",
                                seconds, "commits_per_second", (double) entries / seconds,
                                "single_commits_per_second", (double) singles / single_seconds,
-                               "single_p50_ms", percentile_ms (us, singles, 0.50), "single_p99_ms",
-                               percentile_ms (us, singles, 0.99)));
+                               "single_p50_ms", bench_percentile_ms (us, singles, 0.50),
+                               "single_p99_ms", bench_percentile_ms (us, singles, 0.99)));
     free (us);
 }
 
@@ -133,10 +133,9 @@ bench_sync (struct bench *b)
 
 /* ---- live ---- */
 
-/* From before the commit is sent on one node until the other's feed shows it: sealed and durable
- * here, sent, verified, applied and durable there. */
-static uint64_t
-one_way (struct bench_node *a, struct bench_node *c, const char *db, uint64_t i, char token[64])
+uint64_t
+bench_one_way (struct bench_node *a, struct bench_node *c, const char *db, uint64_t i,
+               char token[64])
 {
     Weir__DbWatch watch = WEIR__DB_WATCH__INIT;
     struct weir_client_answer answer;
@@ -213,9 +212,9 @@ live_one (struct bench *b, uint64_t entries)
     bench_join (&a, &c, db);
     bench_wait_synced (&a, db, 20000);
     uint64_t *us = weir_alloc (samples * sizeof *us);
-    (void) one_way (&a, &c, db, 0, token); /* opens the transfer */
+    (void) bench_one_way (&a, &c, db, 0, token); /* opens the transfer */
     for (uint64_t i = 0; i < samples; i++) {
-        us[i] = one_way (&a, &c, db, i + 1, token);
+        us[i] = bench_one_way (&a, &c, db, i + 1, token);
     }
     uint64_t want = bench_entries (&a, db) + entries;
     uint64_t started = bench_now_us ();
@@ -225,9 +224,9 @@ live_one (struct bench *b, uint64_t entries)
     bench_wait_synced (&a, db, 60000);
     bench_node_stop (&c);
     bench_node_stop (&a);
-    double p50_ms = percentile_ms (us, samples, 0.50); /* sorts */
+    double p50_ms = bench_percentile_ms (us, samples, 0.50); /* sorts */
     bench_print (b, json_pack ("{s:I, s:f, s:f, s:f, s:f}", "samples", (json_int_t) samples,
-                               "p50_ms", p50_ms, "p99_ms", percentile_ms (us, samples, 0.99),
+                               "p50_ms", p50_ms, "p99_ms", bench_percentile_ms (us, samples, 0.99),
                                "max_ms", (double) us[samples - 1] / 1000.0, "entries_per_second",
                                (double) entries / seconds));
     free (us);

@@ -81,6 +81,13 @@ void bench_random_text (struct weir_rand *random, char *out, size_t len);
 /* Proportional set size of a node's processes, in kB; `each` (may be NULL) gets it by name. */
 uint64_t bench_pss_kb (const struct bench_node *n, json_t *each);
 
+/* ---- bench.c ---- */
+/* From before the commit is sent on one node until the other's feed shows it: sealed and durable
+ * here, sent, verified, applied and durable there. `token` is "" at first. */
+uint64_t bench_one_way (struct bench_node *a, struct bench_node *c, const char *db, uint64_t i,
+                        char token[64]);
+double bench_percentile_ms (uint64_t *us, size_t n, double p); /* sorts */
+
 /* ---- the benches; each prints one JSON object (a line a file, where it reads files) ---- */
 void bench_commit (struct bench *b);
 void bench_sync (struct bench *b);
@@ -89,6 +96,7 @@ void bench_live (struct bench *b);
 void bench_idle (struct bench *b);
 void bench_peers (struct bench *b);
 void bench_hooks (struct bench *b);
+void bench_through (struct bench *b);
 void bench_outage (struct bench *b);
 void bench_queue (struct bench *b);
 void bench_fanout (struct bench *b);

@@ -27,6 +27,8 @@ static const struct {
     { "idle", bench_idle, NULL, "proportional memory of an idle node's processes" },
     { "hooks", bench_hooks, NULL,
       "what enabled sync costs commits when there is no peer, as a ratio" },
+    { "through", bench_through, NULL,
+      "from a device through a server to another (--topology live, burst, reconnect, triangle)" },
     { "peers", bench_peers, NULL,
       "what connected, active peers add to that, and absent ones; the peers are one process" },
     { "outage", bench_outage, NULL,
