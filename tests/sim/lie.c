@@ -123,6 +123,9 @@ lie_message (struct sim *sim, struct weir_sync_message *m)
 {
     if (m->n_digests > 0 && sim_chance (sim, 70)) {
         lie_digests (sim, m);
+    } else if (m->n_bytes > 0 && sim_chance (sim, 70)) {
+        m->bytes[weir_rand_below (sim->dice, m->n_bytes)] ^= (uint8_t) (1u << sim_below (sim, 8));
+        m->n_bytes -= sim_chance (sim, 20) ? 1 : 0;
     } else if (m->n_marks > 0 && sim_chance (sim, 70)) {
         for (size_t i = 0; i < m->n_marks; i++) {
             m->marks[i].seq = some_number (sim);
@@ -286,6 +289,13 @@ invent_arrays (struct sim *sim, struct weir_sync_message *m)
             m->wants[i].id = some_id (sim);
             m->wants[i].from_seq = some_number (sim);
         }
+    } else if (m->type == WEIR_SYNC_LADDER || m->type == WEIR_SYNC_SUMMARY) {
+        m->round = 1 + sim_below (sim, 9);
+        m->bits = sim_below (sim, 12);
+        m->sum = some_id (sim);
+        m->n_bytes = 1 + sim_below (sim, long_ones ? 300000 : 600);
+        m->bytes = weir_alloc (m->n_bytes);
+        weir_rand_bytes (sim->dice, m->bytes, m->n_bytes < 64 ? m->n_bytes : 64);
     } else if (m->type == WEIR_SYNC_DIGESTS) {
         m->n_digests = 1 + sim_below (sim, long_ones ? WEIR_DIGESTS_PER_MESSAGE + 1 : 8);
         m->digests = weir_alloc (m->n_digests * sizeof m->digests[0]);

@@ -74,7 +74,8 @@ sim_bytes (const struct sim_event *e)
 {
     size_t bytes = MESSAGE_BYTES + e->body.len;
     if (e->type == SIM_MESSAGE) {
-        bytes += e->message.n_digests * 44 + e->message.n_rows * 76;
+        bytes += e->message.n_digests * 44 + e->message.n_rows * 76 + e->message.n_bytes;
+        bytes += e->message.n_marks * 16 + e->message.n_wants * 40;
         for (size_t i = 0; i < e->message.n_rows; i++) {
             bytes += e->message.rows[i].n_samples * 44;
         }

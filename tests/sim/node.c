@@ -214,8 +214,13 @@ void
 sim_flush (struct sim *sim, struct sim_node *node)
 {
     node->flushed = weir_repo_flush (node->repo, sim_wall (sim, node));
-    for (size_t i = node->n_acked; i > 0 && node->acked[i - 1].batch == 0; i--) {
-        node->acked[i - 1].batch = node->flushed;
+    for (size_t i = node->n_acked; i > 0; i--) {
+        struct sim_acked *acked = &node->acked[i - 1];
+        if (acked->batch == 0) {
+            acked->batch = node->flushed;
+        } else if (acked->batch != UINT64_MAX) { /* those are noted when a peer was told so */
+            break;
+        }
     }
     for (struct sim_transfer *t = node->transfers; t; t = t->next) {
         if (t->in && t->batch == 0 && weir_in_consumed (t->in) > t->batch_offset) {

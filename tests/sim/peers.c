@@ -18,7 +18,7 @@ perform (struct sim *sim, struct sim_node *node, struct weir_sync_action *a)
         e->session = a->session;
         e->message = a->message;
         memset (&a->message, 0, sizeof a->message);
-        if (e->message.type == WEIR_SYNC_DIGESTS) {
+        if (e->message.type == WEIR_SYNC_DIGESTS || e->message.type == WEIR_SYNC_SUMMARY) {
             node->digests++;
         } else {
             node->messages++;

@@ -393,7 +393,9 @@ sim_plan (struct sim *sim, const struct sim_setup *setup)
     if (sim->failure[0] != 0) {
         return;
     }
-    sim_make_databases (sim, 1 + (drawn (sim, 25) ? 1 : 0));
+    unsigned dbs = 1 + (drawn (sim, 25) ? 1 : 0);
+    bool many = drawn (sim, 2); /* enough for summaries of digests */
+    sim_make_databases (sim, many && sim->n_nodes < LARGE ? SIM_DBS_MAX : dbs);
     for (unsigned i = 0; i < sim->n_links; i++) {
         sim_connect_later (sim, sim->links[i]);
     }

@@ -16,7 +16,7 @@
 #include "store/sync/sync.h"
 #include "store/sync/transfer.h"
 
-#define SIM_DBS_MAX 2
+#define SIM_DBS_MAX 20
 #define SIM_INTERVAL_MS 30000u
 #define SIM_POLL_MS 250u
 #define SIM_LIVE_MS 4000u /* for a commit to be everywhere, without faults, joins included */
@@ -262,7 +262,7 @@ struct sim_node {
     struct sim_acked *acked;
     size_t n_acked;
     size_t acked_cap;
-    struct weir_map *hints; /* device, db -> what peers remembers on disk */
+    struct weir_map *hints;      /* device, db -> what peers remembers on disk */
     struct sim_event **compares; /* wait for the disk */
     size_t n_compares;
     size_t compares_cap;

@@ -13,12 +13,14 @@
 #define STALE_LIVE_MS 5000u
 #define ANSWERS_A_MESSAGE 8u /* of an honest node to a liar */
 #define ANSWERS_FREE 400u
+#define LOOK_BACK 256u /* of the newest that were stored */
 
 /* What is seen of one chain between two nodes. */
 struct sim_chain {
-    uint64_t known;    /* the other holds it up to here: it sent or acknowledged it */
-    uint64_t known_ms; /* since when, at the latest */
-    uint64_t sent;     /* up to here, in `session` */
+    uint64_t known;     /* the other holds it up to here: it sent or acknowledged it */
+    uint64_t known_ms;  /* since when, at the latest */
+    uint64_t sent_from; /* from here .. */
+    uint64_t sent;      /* .. up to here, in `session` */
     uint64_t session;
 };
 
@@ -191,12 +193,19 @@ sim_watch_send (struct sim *sim, struct sim_node *node, const struct sim_transfe
                           node->index, t->peer);
             }
         }
-        if (c->session == t->session && range->from_seq < c->sent) {
+        if (c->session == t->session) {
+            uint64_t from = range->from_seq > c->sent_from ? range->from_seq : c->sent_from;
             uint64_t upto = range->to_seq < c->sent ? range->to_seq : c->sent;
-            node->resent += upto - range->from_seq;
+            node->resent += upto > from ? upto - from : 0;
         }
     }
-    c->sent = c->session != t->session || range->to_seq > c->sent ? range->to_seq : c->sent;
+    bool apart = range->from_seq > c->sent || range->to_seq < c->sent_from;
+    if (c->session != t->session || apart) {
+        c->sent_from = range->from_seq;
+        c->sent = range->to_seq;
+    }
+    c->sent_from = range->from_seq < c->sent_from ? range->from_seq : c->sent_from;
+    c->sent = range->to_seq > c->sent ? range->to_seq : c->sent;
     c->session = t->session;
 }
 
@@ -261,6 +270,22 @@ sim_watch_body (struct sim *sim, struct sim_node *node, const struct sim_transfe
     }
 }
 
+/* P2: what is acknowledged is durable already, not only soon. */
+static void
+check_acked (struct sim *sim, const struct sim_node *peer, const struct weir_id *entry)
+{
+    for (size_t i = peer->n_acked; i > 0 && i + LOOK_BACK > peer->n_acked; i--) {
+        const struct sim_acked *acked = &peer->acked[i - 1];
+        if (weir_id_equal (&acked->entry, entry)) {
+            if (!acked->durable) {
+                sim_fail (sim, "P2: node %u acknowledges what its disk does not have yet",
+                          peer->index);
+            }
+            return;
+        }
+    }
+}
+
 void
 sim_watch_acked (struct sim *sim, struct sim_node *node, const struct sim_transfer *t,
                  const struct weir_ranges *ranges)
@@ -270,6 +295,9 @@ sim_watch_acked (struct sim *sim, struct sim_node *node, const struct sim_transf
     for (size_t i = 0; view && i < ranges->count && !peer->liar; i++) {
         const struct weir_range *range = &ranges->items[i];
         struct weir_entry_facts facts;
+        if (!node->spoiler) { /* bytes of a run that was refused are acknowledged, too */
+            check_acked (sim, peer, &range->tip);
+        }
         /* What waits there for what it builds on is acknowledged, and not held. */
         if (peer->repo && !node->spoiler
             && weir_repo_entry (peer->repo, &t->db, &range->tip, &facts, NULL) == WEIR_OK) {
