@@ -344,6 +344,8 @@ struct weir_check_report {
     uint64_t bad_runs;      /* do not decode, verify or fit */
     uint64_t missing;       /* entries referred to and not held */
     uint64_t wrong_indexes; /* index, heads, vector or log rows that differ from the runs */
+    uint64_t pieces;        /* chunks and manifests of blobs */
+    uint64_t bad_pieces;    /* without the hash they go by, or lost */
     char first_problem[256];
 };
 /* Recomputes everything of one database (or all, db NULL) from the runs: ids, signatures,

@@ -2,6 +2,7 @@
  * it with the rows and the state in memory. Changes nothing. `weir db verify` calls it, and so
  * do the tests after every random history. */
 
+#include "store/repo_blob.h"
 #include "store/repo_parts.h"
 
 #include <stdarg.h>
@@ -324,6 +325,22 @@ done:
     weir_buf_fini (&want);
 }
 
+/* Content that is damaged comes again from peers, unlike anything above. */
+static void
+check_blobs (struct check *c)
+{
+    struct weir_blob_check blobs = { 0 };
+    if (weir_repo_blob_check (c->self, &c->db->id, false, &blobs) != WEIR_OK) {
+        problem (c, &c->report->wrong_indexes, "its rows of blobs cannot be read");
+    }
+    c->report->pieces += blobs.pieces;
+    if (blobs.bad > 0) {
+        problem (c, &c->report->bad_pieces, "%llu pieces of blobs are damaged or lost",
+                 (unsigned long long) blobs.bad);
+        c->report->bad_pieces += blobs.bad - 1;
+    }
+}
+
 static void
 check_database (struct check *c)
 {
@@ -338,6 +355,7 @@ check_database (struct check *c)
     check_runs (c);
     check_summary (c);
     check_document (c);
+    check_blobs (c);
     c->report->runs += c->runs;
     c->report->entries += c->entries;
     c->report->bytes += c->bytes;
@@ -368,5 +386,7 @@ weir_repo_verify (struct weir_repo *self, const struct weir_id *id,
     if (id != NULL && !found) {
         return WEIR_NOT_FOUND;
     }
-    return report->bad_runs + report->missing + report->wrong_indexes == 0 ? WEIR_OK : WEIR_CORRUPT;
+    uint64_t wrong =
+        report->bad_runs + report->missing + report->wrong_indexes + report->bad_pieces;
+    return wrong == 0 ? WEIR_OK : WEIR_CORRUPT;
 }

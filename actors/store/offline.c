@@ -276,6 +276,8 @@ print_report (const struct weir_check_report *r, enum weir_status status)
                              "bytes", (json_int_t) r->bytes, "bad_runs", (json_int_t) r->bad_runs,
                              "missing", (json_int_t) r->missing, "wrong_indexes",
                              (json_int_t) r->wrong_indexes, "first_problem", r->first_problem);
+    json_object_set_new (out, "pieces", json_integer ((json_int_t) r->pieces));
+    json_object_set_new (out, "bad_pieces", json_integer ((json_int_t) r->bad_pieces));
     json_dumpf (out, stdout, JSON_COMPACT);
     putchar ('\n');
     json_decref (out);

@@ -160,7 +160,8 @@ start (void **state, struct weir_actor *actor, struct weir_error *e)
         struct weir_repo_options options = { .kv = s->kv,
                                              .tips = s->tips,
                                              .identity = &s->identity,
-                                             .documents_bytes_max = v->documents_mb << 20 };
+                                             .documents_bytes_max = v->documents_mb << 20,
+                                             .blob_keep_ms = v->blob_keep_secs * 1000ull };
         weir_random (options.seed, sizeof options.seed);
         status = weir_repo_open (&s->repo, &options, e);
         weir_wipe (options.seed, sizeof options.seed);

@@ -430,6 +430,22 @@ verify_progress (void *context, uint64_t runs)
     weir_actor_answer (p->s->actor, p->request, &part.base, weir_bytes (NULL, 0), true);
 }
 
+/* Damaged content is missing from now on: it is asked of peers. */
+static void
+forget_damaged (struct store *s, const struct weir_id *only)
+{
+    struct weir_db_info info;
+    for (size_t i = 0; weir_repo_database (s->repo, i, &info); i++) {
+        struct weir_blob_check check = { 0 };
+        if ((only == NULL || weir_id_equal (only, &info.id))
+            && weir_repo_blob_check (s->repo, &info.id, true, &check) == WEIR_OK && check.bad > 0) {
+            weir_actor_event (s->actor, "blob_damaged", NULL, &info.id, WEIR_CORRUPT,
+                              "%llu pieces of blobs are damaged or lost; they are asked for again",
+                              (unsigned long long) check.bad);
+        }
+    }
+}
+
 void
 store_db_verify (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
@@ -446,6 +462,9 @@ store_db_verify (void *state, struct weir_actor *actor, const struct weir_messag
     (void) weir_repo_flush (s->repo, weir_actor_wall_ms (s->actor));
     enum weir_status status =
         weir_repo_verify (s->repo, one ? &db : NULL, verify_progress, &p, &report);
+    if (report.bad_pieces > 0) {
+        forget_damaged (s, one ? &db : NULL);
+    }
     Weir__CheckReport answer = WEIR__CHECK_REPORT__INIT;
     answer.has_databases = answer.has_runs = answer.has_entries = answer.has_bytes = true;
     answer.databases = report.databases;
@@ -456,6 +475,9 @@ store_db_verify (void *state, struct weir_actor *actor, const struct weir_messag
     answer.bad_runs = report.bad_runs;
     answer.missing = report.missing;
     answer.wrong_indexes = report.wrong_indexes;
+    answer.has_pieces = answer.has_bad_pieces = true;
+    answer.pieces = report.pieces;
+    answer.bad_pieces = report.bad_pieces;
     answer.has_first_problem = true;
     answer.first_problem = weir_field_str (report.first_problem);
     answer.has_done = true;

@@ -492,13 +492,16 @@ cli_db_verify (struct cli *c)
         return code;
     }
     const Weir__CheckReport *m = (const Weir__CheckReport *) reply.answer.meta;
-    bool good = m->bad_runs == 0 && m->missing == 0 && m->wrong_indexes == 0;
+    bool good =
+        m->bad_runs == 0 && m->missing == 0 && m->wrong_indexes == 0 && m->bad_pieces == 0;
     json_t *out = json_pack ("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "result",
                              good ? "ok" : "corrupt", "databases", cli_u64 (m->databases), "runs",
                              cli_u64 (m->runs), "entries", cli_u64 (m->entries), "bytes",
                              cli_u64 (m->bytes), "bad_runs", cli_u64 (m->bad_runs), "missing",
                              cli_u64 (m->missing), "wrong_indexes", cli_u64 (m->wrong_indexes),
                              "first_problem", cli_text (m->has_first_problem, m->first_problem));
+    json_object_set_new (out, "pieces", cli_u64 (m->pieces));
+    json_object_set_new (out, "bad_pieces", cli_u64 (m->bad_pieces));
     cli_reply_fini (&reply);
     cli_json (out);
     return good ? 0 : weir_status_exit (WEIR_CORRUPT);

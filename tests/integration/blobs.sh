@@ -83,7 +83,63 @@ on cleo sync wait files --timeout 120s >/dev/null
 reads cleo files /f/big "$DIR/big"
 reads cleo files /f/other "$DIR/other"
 
+echo "* two members give together"
+out_of () { on "$1" transport ls --json | field bytes_out; }
+linked () { [ "$(on "$1" peer ls --json | grep -o '"state": *"connected"' | wc -l)" -ge "$2" ]; }
+make_node dora
+start dora
+join hub dora files
+on dora sync wait files --timeout 120s >/dev/null
+until_true 20 on dora sync add files anna
+until_true 20 linked dora 2
+stop dora
+for i in 1 2 3 4 5; do
+    head -c $((MB * 1000000)) /dev/urandom >"$DIR/third"
+    on hub doc blob put files "/f/third$i" "$DIR/third" >/dev/null
+done
+on hub sync wait files --peer anna --timeout 60s >/dev/null
+before_hub=$(out_of hub)
+before_anna=$(out_of anna)
+start dora
+until_true 20 linked dora 2
+on dora sync wait files --timeout 120s >/dev/null
+reads dora files /f/third5 "$DIR/third"
+gave_hub=$(($(out_of hub) - before_hub))
+gave_anna=$(($(out_of anna) - before_anna))
+echo "  hub gave $gave_hub, anna $gave_anna bytes"
+[ "$gave_anna" -gt 1000000 ] || fail "anna gave nothing"
+[ $((gave_hub + gave_anna)) -lt $((MB * 6250000)) ] || fail "pieces came more than once"
+
+echo "* damage on disk is found, named, and mended by others"
+stop cleo
+largest=$(find "$DIR/cleo" -name '*.ldb' -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
+printf 'damage' | dd of="$largest" bs=1 seek=1000000 conv=notrunc status=none
+on cleo db verify files >"$DIR/verified" 2>&1 && fail "the damage was not found"
+on cleo db repair >/dev/null || true
+start cleo
+on cleo sync wait files --timeout 60s >/dev/null
+whole cleo files || fail "cleo is not whole again"
+reads cleo files /f/big "$DIR/big"
+reads cleo files /f/other "$DIR/other"
+on cleo db verify files >/dev/null || fail "cleo is still damaged"
+
+echo "* what nothing names is collected, and what is kept is told"
+make_node solo
+start solo WEIR_BLOB_KEEP_SECS=2
+on solo db create own >/dev/null
+on solo doc blob put own /f/x "$DIR/big" >/dev/null
+on solo doc blob put own /f/y "$DIR/small" >/dev/null
+old=$(on solo doc heads own --json | grep -o '[a-z2-7]\{52\}')
+on solo doc rm own /f/x >/dev/null
+kept () { bare solo db show own --json | field blob_bytes_kept; }
+none_kept () { [ "$(kept)" = 0 ]; }
+some_kept () { [ "$(kept)" -gt 0 ]; }
+until_true 10 some_kept
+until_true 30 none_kept
+expect 7 "blob_missing\|not here" bare solo doc blob get own /f/x --at "$old" -o "$DIR/gone"
+reads solo own /f/y "$DIR/small"
+
 echo "* all of it is verified"
-for node in hub anna ben cleo; do
+for node in hub anna ben cleo dora; do
     on "$node" db verify files >/dev/null || fail "verify on $node"
 done

@@ -395,6 +395,10 @@ test_damage (void **state)
     assert_int_equal (check.bad, 0);
     node_sync (&b);
     damage (&b, &chunk);
+    struct weir_check_report report;
+    assert_int_equal (weir_repo_verify (b.repo, &db, NULL, NULL, &report), WEIR_CORRUPT);
+    assert_int_equal (report.bad_pieces, 1);
+    assert_int_equal (report.pieces, 5);
     memset (&check, 0, sizeof check);
     assert_int_equal (weir_repo_blob_check (b.repo, &db, false, &check), WEIR_OK);
     assert_int_equal (check.bad, 1);
