@@ -506,11 +506,12 @@ weir_pace_load (struct weir_pace *self, struct weir_pace_flow *flow, uint64_t by
     peer->load += bytes;
 }
 
-/* What the link carries in a second, or in two of its round trips when they take longer. */
+/* What the link carries in two round trips and a quarter of a second: so that it is never idle, and
+ * can be seen to carry more. */
 static void
 open_window (struct peer *peer, uint64_t rate)
 {
-    uint64_t ms = clamp (2 * peer->rtt_ms, 1000, 10000);
+    uint64_t ms = clamp (PERIOD_MS + 2 * peer->rtt_ms, 0, 10000);
     peer->rate = rate;
     peer->window = clamp (rate * ms / 1000, 2 * WEIR_FRAME_BYTES_MIN,
                           clamp (2 * peer->window, 0, WEIR_CREDIT_BYTES));

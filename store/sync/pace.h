@@ -13,8 +13,9 @@
  * Token buckets limit units a second of a flow, of each peer, and of all.
  *
  * A sending pace has windows, too: of each peer, what is on its way is at most what its link
- * carried in one second, so that what is urgent waits behind little; a piece is at most what it
- * carried in 250 ms. Units are bytes there; an importing pace counts verification work. */
+ * carries in a quarter of a second and two round trips, so that what is urgent waits behind
+ * little; a piece is at most what it carries in 250 ms. Units are bytes there; an importing pace
+ * counts verification work. */
 
 #include "store/base/id.h"
 #include "store/base/limits.h"

@@ -38,7 +38,7 @@ void weir_out_bytes (struct weir_out *self, struct weir_bytes runs, uint64_t nex
  * but for its digest. */
 bool weir_out_frame (struct weir_out *self, uint64_t now_ms, size_t bytes_max, uint64_t *offset,
                      struct weir_bytes *bytes, struct weir_id *digest);
-/* Everything below `offset` was received, durable or not. WEIR_BAD_FRAME for what was never sent. */
+/* Everything below `offset` was received, durable or not. WEIR_BAD_FRAME: it was never sent. */
 WEIR_MUST enum weir_status weir_out_received (struct weir_out *self, uint64_t offset,
                                               uint64_t now_ms);
 /* How many bytes were received (or acknowledged) since the last call. */

@@ -247,7 +247,7 @@ tell_novel (struct sim *sim, struct sim_node *node)
             && (!weir_id_equal (&e->event.db, &row.db)
                 || !weir_id_equal (&e->event.source, &row.source))) {
             sim_watch_novel (sim, node, &e->event.db, &e->ranges);
-            sim_tell (sim, e);
+            sim_tell_novel (sim, node, e);
             e = NULL;
         }
         if (!e) {
@@ -260,7 +260,7 @@ tell_novel (struct sim *sim, struct sim_node *node)
     }
     if (e) {
         sim_watch_novel (sim, node, &e->event.db, &e->ranges);
-        sim_tell (sim, e);
+        sim_tell_novel (sim, node, e);
     }
 }
 

@@ -88,6 +88,7 @@ struct sim_event {
     uint64_t dice; /* of SCRIPT: its own luck */
     bool up;
     bool harmed; /* a liar's, or spoiled: it may be refused */
+    struct weir_sync_fed *fed;
 };
 
 /* Kinds of trouble a history may have; each can be left out (--drop). */
@@ -179,6 +180,8 @@ struct sim_link {
     struct sim_view views[2][SIM_DBS_MAX]; /* a of b, b of a */
 };
 
+#define SIM_STANDING_MAX 256u /* of one node and database */
+
 struct sim_transfer {
     struct sim_transfer *next;
     uint64_t session;
@@ -188,6 +191,7 @@ struct sim_transfer {
     struct weir_out *out; /* one of the two */
     struct weir_in *in;
     bool started;
+    bool stands;
     bool fed;
     bool waits;     /* out: what is to be read is not synced yet */
     uint64_t batch; /* in: to be acknowledged with it */
@@ -517,5 +521,10 @@ void sim_meter_end (struct sim_meter *meter);
 
 /* shapes.c: named topologies, measured. */
 int sim_shapes (const char *only, bool verbose);
+
+/* stand.c */
+void sim_on_stand (struct sim_transfer *t, bool stand);
+/* Feeds what stands, and tells peers. */
+void sim_tell_novel (struct sim *sim, struct sim_node *node, struct sim_event *novel);
 
 #endif

@@ -302,6 +302,8 @@ sim_on_ask (struct sim *sim, struct sim_node *node, struct sim_event *ask)
         sim_do_send (sim, node, out, ask);
     } else if (a->type == WEIR_SYNC_FIND) {
         on_find (sim, node, a);
+    } else if (a->type == WEIR_SYNC_STAND && out) {
+        sim_on_stand (out, a->stand);
     } else if (a->type == WEIR_SYNC_STOP && (out || in)) {
         sim_drop_transfer (node, out ? out : in);
     }

@@ -42,6 +42,7 @@ sim_event_free (struct sim_event *e)
     weir_ranges_fini (&e->ranges);
     weir_vector_fini (&e->unknown);
     free (e->rows);
+    free (e->fed);
     free (e);
 }
 
