@@ -11,8 +11,6 @@
 
 enum { RUNG_HEADS = 1, RUNG_RANGES = 3 };
 
-#define FEW_ROWS 2u /* so few are told at once: it costs no more than heads */
-
 void
 weir_repo_rung_fini (struct weir_repo_rung *r)
 {
@@ -89,10 +87,6 @@ begin (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_l
 {
     struct weir_outline h = { 0 };
     struct weir_vector then = { 0 };
-    if (db->vector.count > 0 && db->vector.count <= FEW_ROWS) {
-        say_ranges (self, db, &ask->key, rung);
-        return;
-    }
     fill_heads (db, &h);
     for (size_t i = 0; i < ask->n_hints && weir_id_is_zero (&h.hint); i++) {
         if (vector_then (self, db, &ask->hints[i], &then)) {
@@ -216,7 +210,7 @@ take_heads (struct weir_repo *self, struct weir_repo_db *db, const struct weir_r
     status = settle (self, db, ask, &told, &h, rung);
     if (status == WEIR_OK && !rung->settled) {
         weir_ranges_clear (&rung->lacks);
-        if (told.answer || (db->vector.count > 0 && db->vector.count <= FEW_ROWS)) {
+        if (told.answer) {
             say_ranges (self, db, &ask->key, rung);
         } else {
             fill_heads (db, &h);
@@ -240,6 +234,9 @@ take_ranges (struct weir_repo *self, struct weir_repo_db *db, const struct weir_
         bytes.len == 0 ? WEIR_BAD_MESSAGE
                        : weir_repo_reconcile (self, db, &ask->key, bytes, &rung->say, &result);
     if (status == WEIR_OK) {
+        if (rung->say.len <= 2) {
+            weir_buf_clear (&rung->say); /* a version, and nothing else */
+        }
         rung->settled = !result.cut;
         rung->answer = result.answer;
         rung->more = result.more;

@@ -97,6 +97,8 @@ void bench_idle (struct bench *b);
 void bench_peers (struct bench *b);
 void bench_hooks (struct bench *b);
 void bench_through (struct bench *b);
+void bench_apart (struct bench *b);
+void bench_databases (struct bench *b);
 void bench_outage (struct bench *b);
 void bench_queue (struct bench *b);
 void bench_fanout (struct bench *b);

@@ -24,6 +24,10 @@ static const struct {
     { "live", bench_live, NULL,
       "commit here to readable and durable there; sustained rate; --authors N: of so many by "
       "turns" },
+    { "apart", bench_apart, NULL,
+      "an entry apart in --entries, of --authors chains more: bytes and round trips to mend it" },
+    { "databases", bench_databases, NULL,
+      "a reconnect with --databases shared of which one changed" },
     { "idle", bench_idle, NULL, "proportional memory of an idle node's processes" },
     { "hooks", bench_hooks, NULL,
       "what enabled sync costs commits when there is no peer, as a ratio" },

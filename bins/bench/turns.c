@@ -156,6 +156,62 @@ bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
     free (text);
 }
 
+/* ---- many databases ---- */
+
+static void
+open_node (struct side *s, struct bench_node *n)
+{
+    struct weir_error e = { 0 };
+    need (weir_keyfile_load (n->paths.key, NULL, &s->identity, &e), &e, "key");
+    need (weir_kv_open (&s->kv, n->paths.db, true, &e), &e, "kv");
+    s->tips = weir_tips_file_new (n->paths.tips);
+    open_side (s);
+}
+
+static void
+close_node (struct side *s)
+{
+    weir_repo_close (&s->repo);
+    weir_kv_close (&s->kv);
+    weir_tips_destroy (&s->tips);
+    weir_identity_fini (&s->identity);
+}
+
+void
+bench_databases_make (struct bench_node *a, struct bench_node *c, uint64_t count,
+                      char (*dbs)[WEIR_ID_TEXT + 1])
+{
+    struct weir_error e = { 0 };
+    struct side here = { 0 };
+    struct side there = { 0 };
+    weir_crypto_init ();
+    open_node (&here, a);
+    open_node (&there, c);
+    struct weir_id *ids = weir_alloc (count * sizeof *ids);
+    struct weir_member_change change = { .device = there.identity.device,
+                                         .right = WEIR_RIGHT_WRITE,
+                                         .name = "there" };
+    for (uint64_t i = 0; i < count; i++) {
+        struct weir_id entry;
+        char name[32];
+        snprintf (name, sizeof name, "bench-%llu", (unsigned long long) i);
+        need (weir_repo_create (here.repo, name, NOW_MS, &ids[i], &e), &e, "create");
+        need (weir_repo_change_members (here.repo, &ids[i], &change, 1, NOW_MS, &entry, &e), &e,
+              "member");
+        memcpy (dbs[i], weir_id_text (&ids[i]).s, WEIR_ID_TEXT + 1);
+    }
+    settle (&here);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t position = 0;
+        need (weir_repo_expect (there.repo, &ids[i]), &e, "expect");
+        carry (&here, &there, &ids[i], &position);
+    }
+    settle (&there);
+    free (ids);
+    close_node (&here);
+    close_node (&there);
+}
+
 /* ---- many authors ---- */
 
 #define CHANGES_AT_ONCE 200u

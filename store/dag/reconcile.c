@@ -431,7 +431,7 @@ settle (const struct weir_reconcile *r, const struct weir_vector *mine, const st
                 result->cut = true;
             } else {
                 put_chain (r, chain, flags, a);
-                result->answer = true;
+                result->answer = result->answer || wanted;
             }
         }
         at = end;

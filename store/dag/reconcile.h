@@ -38,7 +38,7 @@ struct weir_reconcile {
 struct weir_reconciled {
     struct weir_ranges lacks; /* what they lack, of what was settled; appended to */
     bool more;                /* they hold something that is not here */
-    bool answer;              /* what is to be said may need an answer; false: nothing does */
+    bool answer;              /* what is to be said needs an answer; without, there may be one */
     bool cut;                 /* not all that is to be said was */
     size_t chains;            /* listed or told ones that differ */
 };

@@ -437,15 +437,16 @@ on_climbed (struct weir_sync *self, struct weir_sync_pair *pair, const struct we
     if (e->ranges && e->ranges->count > 0) {
         weir_sync_send_lacks (self, pair, e->ranges, now_ms);
     }
-    if (e->say.len > 0 && round <= WEIR_LADDER_ROUNDS_MAX
-        && (e->answer || pair->answer_due || heads)) {
+    if (round <= WEIR_LADDER_ROUNDS_MAX && (e->say.len > 0 || pair->answer_due)) {
         struct weir_sync_message *m =
             weir_sync_say (self, pair->stage_session, WEIR_SYNC_LADDER, pair);
         m->round = round;
         m->answer = answer;
-        m->n_bytes = e->say.len;
+        m->n_bytes = e->say.len; /* none: there is nothing more to say */
         m->bytes = weir_alloc (e->say.len);
-        memcpy (m->bytes, e->say.data, e->say.len);
+        if (e->say.len > 0) {
+            memcpy (m->bytes, e->say.data, e->say.len);
+        }
     }
     if (answer) {
         weir_sync_await (self, pair, round, now_ms);
@@ -492,7 +493,7 @@ weir_sync_may_ask (const struct weir_sync *self, const struct weir_sync_pair *pa
            || weir_id_compare (&self->options.device, &pair->peer->device) > 0;
 }
 
-/* Is this message the next? The asker goes on after an answer that needed none, when it has to. */
+/* Is this message the next? One that needed no answer may get one all the same. */
 static bool
 is_next (const struct weir_sync *self, const struct weir_sync_pair *pair,
          const struct weir_sync_session *session, uint32_t round)
@@ -503,7 +504,7 @@ is_next (const struct weir_sync *self, const struct weir_sync_pair *pair,
     if (pair->stage == WEIR_STAGE_ASKED) {
         return pair->newer && pair->round + 1 == round && pair->stage_session == session;
     }
-    return pair->stage == WEIR_STAGE_REST && round == 3 && pair->newer && pair->round == 2
+    return pair->stage == WEIR_STAGE_REST && pair->newer && pair->round + 1 == round
            && pair->session == session;
 }
 
@@ -533,14 +534,19 @@ weir_sync_on_ladder (struct weir_sync *self, struct weir_sync_session *session,
         weir_sync_unknown_tag (self, session, m->tag);
         return;
     }
-    if (m->n_bytes == 0 || m->n_bytes > WEIR_LADDER_BYTES_MAX + WEIR_LADDER_BYTES_MAX / 4
-        || m->round == 0 || m->round > WEIR_LADDER_ROUNDS_MAX) {
+    if ((m->n_bytes == 0 && m->round == 1)
+        || m->n_bytes > WEIR_LADDER_BYTES_MAX + WEIR_LADDER_BYTES_MAX / 4 || m->round == 0
+        || m->round > WEIR_LADDER_ROUNDS_MAX) {
         self->counters.messages_bad++;
         return;
     }
     if (is_next (self, pair, session, m->round)) {
         bool first = m->round == 1;
-        if (first && (self->n_admitted >= WEIR_COMPARES_MAX || is_busy_elsewhere (pair, now_ms))) {
+        if (m->n_bytes == 0) {
+            pair->round = m->round;
+            weir_sync_finish_ladder (self, pair, now_ms);
+        } else if (first
+                   && (self->n_admitted >= WEIR_COMPARES_MAX || is_busy_elsewhere (pair, now_ms))) {
             hold (self, pair, session, m, now_ms);
         } else {
             drop_held (pair);
