@@ -270,8 +270,8 @@ weir_repo_blank (const struct weir_repo_options *options)
         options->document_steps == 0 ? DOCUMENT_STEPS_DEFAULT : options->document_steps;
     self->blob_keep_ms =
         options->blob_keep_ms == 0 ? WEIR_BLOB_KEEP_SECS * 1000ull : options->blob_keep_ms;
-    self->blob_upload_keep_ms = options->blob_upload_keep_ms == 0 ? WEIR_BLOB_UPLOAD_KEEP_MS
-                                                                  : options->blob_upload_keep_ms;
+    self->blob_upload_keep_ms =
+        options->blob_upload_keep_ms == 0 ? WEIR_BLOB_UPLOAD_KEEP_MS : options->blob_upload_keep_ms;
     self->members_epoch = 1;
     self->batch = weir_kv_batch_new ();
     self->arena = weir_arena_new (WEIR_REPO_ARENA_BYTES_MAX);

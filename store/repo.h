@@ -122,10 +122,10 @@ struct weir_import_result {
     enum weir_import_outcome outcome;
     enum weir_status status;
     struct weir_range range; /* its chain, also of what waits or was refused */
-    uint32_t held;          /* how many of its entries were held already */
-    struct weir_id missing; /* the first thing it waits for */
-    bool fork;              /* the author's chain has now one tip more */
-    uint32_t unlocked;      /* pending runs that this one made whole; they are stored too */
+    uint32_t held;           /* how many of its entries were held already */
+    struct weir_id missing;  /* the first thing it waits for */
+    bool fork;               /* the author's chain has now one tip more */
+    uint32_t unlocked;       /* pending runs that this one made whole; they are stored too */
 };
 /* One run (its bytes exactly). `source` is who sent it (zero: a file); remembered for the
  * arrival log, so that nothing is pushed back. */

@@ -1,5 +1,5 @@
-/* Which blobs a database has, and what of them is missing: rows of blobs and chunks, and the list of
- * missing pieces. repo_blob_content.c stores and reads them; what is kept and what is collected,
+/* Which blobs a database has, and what of them is missing: rows of blobs and chunks, and the list
+ * of missing pieces. repo_blob_content.c stores and reads them; what is kept and what is collected,
  * repo_blob_keep.c decides. */
 
 #include "store/repo_blob_parts.h"

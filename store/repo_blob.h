@@ -62,8 +62,8 @@ WEIR_MUST enum weir_status weir_repo_piece_read (struct weir_repo *self, const s
 typedef bool (weir_piece_fn) (void *context, const struct weir_piece *piece);
 WEIR_MUST enum weir_status weir_repo_blob_wants (struct weir_repo *self, const struct weir_id *db,
                                                  weir_piece_fn *fn, void *context);
-/* Stores one that is missing. WEIR_EXISTS: it is not missing (any more); WEIR_BAD_PAYLOAD: these are
- * other bytes. */
+/* Stores one that is missing. WEIR_EXISTS: it is not missing (any more); WEIR_BAD_PAYLOAD: these
+ * are other bytes. */
 WEIR_MUST enum weir_status weir_repo_piece_take (struct weir_repo *self, const struct weir_id *db,
                                                  const struct weir_id *piece, bool is_manifest,
                                                  struct weir_bytes bytes);

@@ -1,5 +1,5 @@
-/* The content of blobs: stores chunks and manifests, and reads them. Every piece is compared with its
- * hash when it comes and when it is given out. */
+/* The content of blobs: stores chunks and manifests, and reads them. Every piece is compared with
+ * its hash when it comes and when it is given out. */
 
 #include "store/repo_blob_parts.h"
 

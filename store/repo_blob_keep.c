@@ -1,7 +1,7 @@
-/* What is kept of blobs. An entry that names one is noticed as it is stored; looking at the document
- * tells which are visible. Those are kept and wanted; the content of others is collected when
- * nothing visible named it for WEIR_BLOB_KEEP_SECS (or as the options say), and so are chunks of a
- * put that never ended. All in bounded slices. */
+/* What is kept of blobs. An entry that names one is noticed as it is stored; looking at the
+ * document tells which are visible. Those are kept and wanted; the content of others is collected
+ * when nothing visible named it for WEIR_BLOB_KEEP_SECS (or as the options say), and so are
+ * chunks of a put that never ended. All in bounded slices. */
 
 #include "store/repo_blob_parts.h"
 

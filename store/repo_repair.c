@@ -281,9 +281,9 @@ clear_old (struct repair *p)
     struct weir_bytes value;
     while (weir_kv_iter_next (iter, &key, &value)) {
         uint8_t table = key.len > 0 ? key.data[0] : 0;
-        bool of_db = (table >= WEIR_REPO_TABLE_DATABASE && table <= WEIR_REPO_TABLE_OF_DB_LAST)
-                     || (table >= WEIR_REPO_TABLE_OF_BLOBS_FIRST
-                         && table <= WEIR_REPO_TABLE_OF_BLOBS_LAST);
+        bool of_db =
+            (table >= WEIR_REPO_TABLE_DATABASE && table <= WEIR_REPO_TABLE_OF_DB_LAST)
+            || (table >= WEIR_REPO_TABLE_OF_BLOBS_FIRST && table <= WEIR_REPO_TABLE_OF_BLOBS_LAST);
         bool keep = table == WEIR_REPO_TABLE_LAYOUT
                     || (of_db && key.len >= 5 && weir_load_u32 (key.data + 1) >= p->next_db)
                     || (table == WEIR_REPO_TABLE_LOG && key.len == 9

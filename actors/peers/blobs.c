@@ -1,8 +1,8 @@
 /* The content of blobs, as far as peers has to do with it: the store says how much a database has
- * and how much of it is missing; the store is told on which sessions such a database is shared, and
- * fetches there by itself. Peers of two nodes tell each other what is missing (W_BLOB_LACK), with the
- * digest that it is true of: having the content is a part of being in step. Nothing is said of
- * databases without blobs, nor to peers that speak protocol 1. */
+ * and how much of it is missing; the store is told on which sessions such a database is shared,
+ * and fetches there by itself. Peers of two nodes tell each other what is missing (W_BLOB_LACK),
+ * with the digest that it is true of: having the content is a part of being in step. Nothing is
+ * said of databases without blobs, nor to peers that speak protocol 1. */
 
 #include "actors/peers/state.h"
 #include "store/crypto/hash.h"

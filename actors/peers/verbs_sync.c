@@ -369,8 +369,7 @@ is_equal (struct peers *p, struct relation *r, const struct weir_id *digest)
     struct weir_sync_state s;
     const char *why = NULL;
     return weir_sync_find (p->sync, &r->device->id, &r->db, &s) && s.phase == WEIR_SYNC_EQUAL
-           && (digest == NULL || weir_id_equal (digest, &s.digest))
-           && blobs_in_step (p, r, &why);
+           && (digest == NULL || weir_id_equal (digest, &s.digest)) && blobs_in_step (p, r, &why);
 }
 
 /* Is a join of a database in scope still under way? */

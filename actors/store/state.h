@@ -3,10 +3,10 @@
 
 /* The store actor's state, shared by its files: store.c (start, group commit, dispatch),
  * store_db.c (databases and members), store_doc.c (documents), store_past.c (their versions),
- * store_blob.c and store_fetch.c (content of blobs), store_file.c (exports and imports), store_log.c (log and feed),
- * store_node.c (node state, keys, cards, leases), store_ticket.c, store_sync.c (compare),
- * store_transfer.c, store_sending.c, store_receiving.c (transfers). Nothing here is for other
- * actors. */
+ * store_blob.c and store_fetch.c (content of blobs), store_file.c (exports and imports),
+ * store_log.c (log and feed), store_node.c (node state, keys, cards, leases), store_ticket.c,
+ * store_sync.c (compare), store_transfer.c, store_sending.c, store_receiving.c (transfers).
+ * Nothing here is for other actors. */
 
 #include "actors/runtime/actor.h"
 #include "store/base/map.h"

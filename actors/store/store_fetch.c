@@ -1,8 +1,8 @@
-/* The content of blobs between nodes. Peers says on which sessions a database with blobs is shared;
- * what is missing is asked for there, over all that have it, and what is asked for here is given:
- * only what some entry of that database names, to sessions on which it is shared. Pieces go straight
- * between this actor and the transports. Peers is told how much is missing: more of it at once, less
- * of it when that is on disk. */
+/* The content of blobs between nodes. Peers says on which sessions a database with blobs is
+ * shared; what is missing is asked for there, over all that have it, and what is asked for here
+ * is given: only what some entry of that database names, to sessions on which it is shared.
+ * Pieces go straight between this actor and the transports. Peers is told how much is missing:
+ * more of it at once, less of it when that is on disk. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -91,6 +91,7 @@ double bench_percentile_ms (uint64_t *us, size_t n, double p); /* sorts */
 /* ---- the benches; each prints one JSON object (a line a file, where it reads files) ---- */
 void bench_commit (struct bench *b);
 void bench_sync (struct bench *b);
+void bench_blob (struct bench *b);
 void bench_clone (struct bench *b);
 void bench_live (struct bench *b);
 void bench_idle (struct bench *b);

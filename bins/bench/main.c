@@ -20,6 +20,8 @@ static const struct {
     { "commit", bench_commit, NULL, "durable commits on one node: pipelined, and one at a time" },
     { "sync", bench_sync, NULL,
       "catch-up between two nodes; --turns: two authors, cloned by a third" },
+    { "blob", bench_blob, NULL,
+      "a large value: put, fetched by another node, read there; --payload BYTES" },
     { "clone", bench_clone, NULL, "a database into an empty node; --turns: of two authors" },
     { "live", bench_live, NULL,
       "commit here to readable and durable there; sustained rate; --authors N: of so many by "

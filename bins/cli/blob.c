@@ -1,7 +1,7 @@
-/* weir doc blob put, get: content too large for an entry, as a stream. A put sends what is not there
- * yet, and names it by one commit when all of it is on the node's disk: whatever interrupts it, the
- * same put goes on where it was. A get writes what the node has, and waits for the rest when it was
- * given a --timeout. */
+/* weir doc blob put, get: content too large for an entry, as a stream. A put sends what is not
+ * there yet, and names it by one commit when all of it is on the node's disk: whatever interrupts
+ * it, the same put goes on where it was. A get writes what the node has, and waits for the rest
+ * when it was given a --timeout. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -492,8 +492,7 @@ cli_db_verify (struct cli *c)
         return code;
     }
     const Weir__CheckReport *m = (const Weir__CheckReport *) reply.answer.meta;
-    bool good =
-        m->bad_runs == 0 && m->missing == 0 && m->wrong_indexes == 0 && m->bad_pieces == 0;
+    bool good = m->bad_runs == 0 && m->missing == 0 && m->wrong_indexes == 0 && m->bad_pieces == 0;
     json_t *out = json_pack ("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "result",
                              good ? "ok" : "corrupt", "databases", cli_u64 (m->databases), "runs",
                              cli_u64 (m->runs), "entries", cli_u64 (m->entries), "bytes",

@@ -53,10 +53,9 @@
 #define WEIR_MANIFEST_BYTES_MAX (9u + 32u * WEIR_BLOB_CHUNKS_MAX)
 #define WEIR_BLOB_PART_BYTES (1u << 20) /* put and got by a client in one message, at most */
 #define WEIR_BLOB_PART_CHUNKS (WEIR_BLOB_PART_BYTES / WEIR_CHUNK_BYTES)
-#define WEIR_BLOB_KEEP_SECS 604800u                     /* content nothing visible refers to */
+#define WEIR_BLOB_KEEP_SECS 604800u                      /* content nothing visible refers to */
 #define WEIR_BLOB_UPLOAD_KEEP_MS (24ull * 3600u * 1000u) /* chunks of a put that did not end */
-#define WEIR_BLOB_MARK_MS 1000u                         /* between two looks at a document */
-#define WEIR_BLOB_SWEEP_ROWS 1024u                      /* looked at in a slice */
+#define WEIR_BLOB_MARK_MS 1000u                          /* between two looks at a document */
 
 /* Fetching them: so much is asked of one peer at a time, by how fast it answers; what does not come
  * is asked of others, and bytes with another hash are not asked for again for a while. */
@@ -123,10 +122,10 @@
 #define WEIR_LADDER_BYTES_MAX (192u << 10)
 #define WEIR_HEADS_MAX 64u
 #define WEIR_HINT_ROWS_MAX 256u
-#define WEIR_HINTS_MAX 2u         /* digests both had, remembered of a pair */
-#define WEIR_WALK_RUNS_MAX 1024u  /* of what lies behind heads, or behind a hint */
-#define WEIR_LACKS_MAX 12000u     /* ranges from one comparison: more are found by the next */
-#define WEIR_COMPARES_MAX 32u     /* comparisons at once; others wait, by priority */
+#define WEIR_HINTS_MAX 2u          /* digests both had, remembered of a pair */
+#define WEIR_WALK_RUNS_MAX 1024u   /* of what lies behind heads, or behind a hint */
+#define WEIR_LACKS_MAX 12000u      /* ranges from one comparison: more are found by the next */
+#define WEIR_COMPARES_MAX 32u      /* comparisons at once; others wait, by priority */
 #define WEIR_SUMMARY_PAIRS_MIN 16u /* more databases shared: a summary of their digests */
 #define WEIR_SUMMARY_BITS_MAX 10u
 #define WEIR_BURST_DELAY_MS 5u
@@ -142,7 +141,7 @@
 /* Verification and import work: a byte is one unit, a run so many more (its signature). */
 #define WEIR_IMPORT_RUN_UNITS 4096u
 #define WEIR_IMPORT_TURN_UNITS (512u << 10)
-#define WEIR_VERIFY_KB_PER_PEER (256u << 10) /* KiB a second */
+#define WEIR_VERIFY_KB_PER_PEER (256u << 10)   /* KiB a second */
 #define WEIR_PEER_BUFFER_BYTES (4u << 20)      /* not imported yet: no receipts beyond it */
 #define WEIR_PEER_BUFFER_BYTES_MAX (32u << 20) /* nor anything beyond this: the transfer is lost */
 #define WEIR_TRANSFERS_MAX 65536u
@@ -152,6 +151,7 @@
  * and whatever moves when it has lasted for so long. */
 #define WEIR_SYNC_SETTLE_MS 250u
 #define WEIR_SYNC_PATIENCE_MS 10000u
+#define WEIR_SYNC_LIVE_PATIENCE_MS 60000u
 #define WEIR_VECTOR_PAGES_MAX 64u
 #define WEIR_VECTOR_PAGE_BYTES (192u << 10)
 #define WEIR_VECTOR_SAMPLES_TOTAL_MAX 65536u

@@ -113,8 +113,8 @@ weir_doc_blob_at (const struct weir_doc *self, const char *path, struct weir_id 
         status = weir_error_set (e, WEIR_NOT_FOUND, NULL, "there is nothing at %s", path);
     }
     if (status == WEIR_OK && !weir_value_get_blob (&item.value, blob, bytes)) {
-        status = weir_error_set (e, WEIR_CONFLICT, "weir doc get shows it", "there is no blob at %s",
-                                 path);
+        status = weir_error_set (e, WEIR_CONFLICT, "weir doc get shows it",
+                                 "there is no blob at %s", path);
     }
     weir_path_fini (&parts);
     return status;

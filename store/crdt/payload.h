@@ -12,9 +12,10 @@
  *     id:   varint 1 + row in the table of ids (0 there is the entry itself), offset varint;
  *           0 alone: none
  *
- * The codec is WEIR_CODEC_BLOBS where an op sets a blob (a value of that type), else WEIR_CODEC_DOC.
- * A "blob" here is a varint length and bytes. A parent stands before its children, an op that makes a
- * unique child before the child's. No two ids, and no two rows, are the same. All that is
+ * The codec is WEIR_CODEC_BLOBS where an op sets a blob (a value of that type), else
+ * WEIR_CODEC_DOC.
+ * A "blob" here is a varint length and bytes. A parent stands before its children, an op that makes
+ * a unique child before the child's. No two ids, and no two rows, are the same. All that is
  * inserted into texts stands in `text`, in the order of ops. Setting a key of a root map costs 11
  * bytes beyond the name, the key and the value. */
 

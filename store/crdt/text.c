@@ -115,8 +115,7 @@ mark_decode (struct weir_op_reader *r, struct weir_op *op)
     }
     if (op->flags > WEIR_EXPAND_NONE || op->value.type == WEIR_VALUE_DELETED
         || op->value.type == WEIR_VALUE_CONTAINER || op->value.type == WEIR_VALUE_UNIQUE
-        || op->value.type == WEIR_VALUE_BLOB
-        || !weir_value_is_key (op->key)) {
+        || op->value.type == WEIR_VALUE_BLOB || !weir_value_is_key (op->key)) {
         return WEIR_BAD_PAYLOAD;
     }
     return weir_value_check (&op->value);

@@ -11,8 +11,8 @@ static const unsigned char personal[WEIR_DOMAIN_COUNT][crypto_generichash_blake2
     [WEIR_DOMAIN_VECTOR] = "weir-vector-v1", [WEIR_DOMAIN_CONTAINER] = "weir-contain-v1",
     [WEIR_DOMAIN_HELLO] = "weir-hello-v1",   [WEIR_DOMAIN_TAG] = "weir-tag-v1",
     [WEIR_DOMAIN_CHECK] = "weir-check-v1",   [WEIR_DOMAIN_EXPORT] = "weir-export-v1",
-    [WEIR_DOMAIN_RANGE] = "weir-range-v1",
-    [WEIR_DOMAIN_CHUNK] = "weir-chunk-v1",   [WEIR_DOMAIN_BLOB] = "weir-blob-v1",
+    [WEIR_DOMAIN_RANGE] = "weir-range-v1",   [WEIR_DOMAIN_CHUNK] = "weir-chunk-v1",
+    [WEIR_DOMAIN_BLOB] = "weir-blob-v1",
 };
 
 _Static_assert(sizeof (crypto_generichash_blake2b_state) <= sizeof (struct weir_hash),

@@ -2,10 +2,10 @@
 #define WEIR_STORE_SYNC_FETCH_H
 
 /* Which missing piece of a blob is asked of whom. A *source* is a session on which a database is
- * shared. What is asked of one is bounded by how fast it answers; pieces are spread over all that may
- * have them; what one lacks, or does not send, is asked of others; one that sent other bytes than
- * their hash says is left alone for a while, with all its sessions. Pure: no clock, no I/O, and it
- * knows nothing of what is missing: the caller offers piece after piece. */
+ * shared. What is asked of one is bounded by how fast it answers; pieces are spread over all that
+ * may have them; what one lacks, or does not send, is asked of others; one that sent other bytes
+ * than their hash says is left alone for a while, with all its sessions. Pure: no clock, no I/O,
+ * and it knows nothing of what is missing: the caller offers piece after piece. */
 
 #include "store/dag/blob.h"
 
