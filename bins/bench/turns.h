@@ -13,8 +13,8 @@ void bench_turns_make (struct bench_node *n, uint64_t entries, uint64_t payload,
 void bench_databases_make (struct bench_node *a, struct bench_node *c, uint64_t count,
                            char (*dbs)[WEIR_ID_TEXT + 1]);
 
-/* Prepares the same with `authors` members, and gives `entries` entries of theirs, by turns, as runs
- * of one entry each; the node does not hold them. */
+/* Prepares the same with `authors` members, and gives `entries` entries of theirs, by turns, as
+ * runs of one entry each; the node does not hold them. */
 void bench_authors_make (struct bench_node *n, uint64_t authors, uint64_t entries, uint64_t payload,
                          char db[WEIR_ID_TEXT + 1], struct weir_buf *runs);
 
