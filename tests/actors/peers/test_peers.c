@@ -490,6 +490,34 @@ removed (void **state)
     world_fini (&w);
 }
 
+/* A device that comes and goes a thousand times leaves the rows that it left once. */
+static void
+comes_and_goes (void **state)
+{
+    struct world w;
+    Weir__RightsChanged changed = WEIR__RIGHTS_CHANGED__INIT;
+    size_t rows = 0;
+    (void) state;
+    meet (&w);
+    for (unsigned i = 0; i < 1000; i++) {
+        w.s[0].rights[1] = 0;
+        side_deliver (&w.s[0], WEIR_KIND_RIGHTS_CHANGED, STORE, &changed.base,
+                      weir_bytes (NULL, 0));
+        world_settle (&w);
+        w.s[0].rights[1] = 2;
+        side_deliver (&w.s[0], WEIR_KIND_RIGHTS_CHANGED, STORE, &changed.base,
+                      weir_bytes (NULL, 0));
+        world_settle (&w);
+        if (i == 0) {
+            world_pass (&w, 2000); /* rows are written within a second */
+            rows = weir_map_count (w.s[0].rows);
+        }
+    }
+    world_pass (&w, 2000);
+    assert_true (weir_map_count (w.s[0].rows) <= rows + 1);
+    world_fini (&w);
+}
+
 /* A device that was never a member is not even told that. */
 static void
 stranger_with_a_key (void **state)
@@ -1094,6 +1122,7 @@ main (void)
         cmocka_unit_test (nonsense_in_a_session),
         cmocka_unit_test (cards_newest_and_true),
         cmocka_unit_test (removed),
+        cmocka_unit_test (comes_and_goes),
         cmocka_unit_test (stranger_with_a_key),
         cmocka_unit_test (half_joined),
         cmocka_unit_test (blocked),
