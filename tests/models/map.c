@@ -8,6 +8,7 @@
 #include "store/crdt/payload.h"
 
 #include "store/base/rand.h"
+#include "store/dag/blob.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,13 @@
 #define CHAINS_SHOWN (WEIR_LOSERS_MAX + 1u)
 
 /* ---- the model: writes in a list ---- */
+
+/* A blob is a value, though it shows as an object. */
+static bool
+is_map (const json_t *value)
+{
+    return json_is_object (value) && json_object_get (value, "$blob") == NULL;
+}
 
 struct write {
     char map[PLACE_BYTES]; /* "/root/key/...": keys here hold no slash */
@@ -219,7 +227,7 @@ clear (const struct view *v, const char *map, const json_t *keep)
         if (keep != NULL && json_object_get (keep, key) != NULL) {
             continue;
         }
-        if (json_is_object (value)) {
+        if (is_map (value)) {
             place (below, map, key);
             clear (v, below, NULL);
         }
@@ -235,7 +243,7 @@ assign (const struct view *v, const char *map, const char *key, json_t *value)
     bool was_map = is_root (map) || (now != NULL && now->is_map);
     char below[PLACE_BYTES];
     place (below, map, key);
-    if (!json_is_object (value)) {
+    if (!is_map (value)) {
         if (now != NULL && !now->is_map && json_equal (now->value, value)) {
             return;
         }
@@ -294,7 +302,7 @@ model_set (const struct view *v, const struct way *way, json_t *value, bool make
 {
     char map[PLACE_BYTES];
     enum weir_status status = walk (v, way, make, map);
-    if (status == WEIR_OK && way->count == 1 && !json_is_object (value)) {
+    if (status == WEIR_OK && way->count == 1 && !is_map (value)) {
         status = WEIR_INVALID_ARGUMENT;
     }
     if (status == WEIR_OK) {
@@ -335,7 +343,7 @@ model_remove (const struct view *v, const struct way *way)
     if (status == WEIR_OK && now == NULL) {
         status = WEIR_NOT_FOUND;
     }
-    if (json_is_object (now)) {
+    if (is_map (now)) {
         place (below, map, key);
         clear (v, below, NULL);
     }
@@ -367,10 +375,19 @@ random_way (struct world *w)
     return way;
 }
 
+/* One of two, so that equal ones meet. */
+static json_t *
+random_blob (struct world *w)
+{
+    char bytes[2] = { (char) ('a' + below (w, 2)), 0 };
+    struct weir_id id = weir_blob_id (weir_bytes_str (bytes));
+    return json_pack ("{s:s, s:i}", "$blob", weir_id_text (&id).s, "bytes", 70000);
+}
+
 static json_t *
 random_value (struct world *w, int depth)
 {
-    switch (below (w, depth > 0 ? 9 : 6)) {
+    switch (below (w, depth > 0 ? 10 : 7)) {
     case 0:
         return json_null ();
     case 1:
@@ -382,6 +399,8 @@ random_value (struct world *w, int depth)
     case 4:
     case 5:
         return json_integer ((json_int_t) below (w, 3));
+    case 6:
+        return random_blob (w);
     default:
         break;
     }
@@ -658,7 +677,7 @@ check_conflicts (struct world *w, const struct replica *r)
     for (size_t i = 0; i < n; i++) {
         model_check (weir_order_key_compare (&values[i].key, &wanted[i].order) == 0, "order at %s",
                      way.text);
-        model_check (wanted[i].is_map          ? json_is_object (values[i].value)
+        model_check (wanted[i].is_map          ? is_map (values[i].value)
                      : wanted[i].value == NULL ? values[i].value == NULL
                                                : json_equal (values[i].value, wanted[i].value),
                      "value %zu at %s", i, way.text);
