@@ -312,6 +312,22 @@ least_level (const struct weir_members *self, const struct weir_judged *j, uint3
     return best;
 }
 
+/* What the head says of a device comes after all else that was said of it: a grant knows every
+ * lowering, and is worth its right; a lowering is known to no grant, and caps them all. */
+static void
+step_rights (const struct weir_members *self, struct weir_judged *j,
+             const struct weir_settings_entry *head)
+{
+    for (uint32_t i = head->change; i < head->change + head->n_changes; i++) {
+        const struct weir_settings_change *change = &self->changes[i];
+        int8_t *right = &j->rights[change->device];
+        if (j->applied[i] && *right >= 0
+            && (change->lowering ? change->right < *right : change->right > *right)) {
+            *right = (int8_t) change->right;
+        }
+    }
+}
+
 /* The head has all the rest in its past: nothing of the rest is concurrent with it, so nothing
  * of it is judged anew. */
 static void
@@ -322,6 +338,7 @@ judge_step (struct weir_members *self, struct weir_judged *j, const struct weir_
     memcpy (j->levels, past->levels, past->n_entries * sizeof j->levels[0]);
     memcpy (j->applied, past->applied, past->n_changes);
     memcpy (j->effective, past->effective, past->n_entries);
+    memcpy (j->rights, past->rights, past->n_devices);
     if (!entry->stored) {
         return;
     }
@@ -331,6 +348,7 @@ judge_step (struct weir_members *self, struct weir_judged *j, const struct weir_
     if (j->levels[head] != WEIR_LEVEL_NONE) {
         apply_own (self, j, head);
         apply_others (self, j, head);
+        step_rights (self, j, entry);
     }
 }
 
