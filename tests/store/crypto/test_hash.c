@@ -38,6 +38,9 @@ test_domains (void **state)
         [WEIR_DOMAIN_TAG] = "b7684a0c0725d93c87d96033015f137f73a52c12b7b0b3f58e19ee2e86c2b485",
         [WEIR_DOMAIN_CHECK] = "ed70651cfce4ecde8e009b45a19ae2e298cd50a7425d52ca0cf6c8f4d34b9a26",
         [WEIR_DOMAIN_EXPORT] = "0dbdc385b825c244a8f28dc1c67787d2dc529582c1a35c25aef23bdec2bdfdde",
+        [WEIR_DOMAIN_CHUNK] = "0458f5001acb627f797a10e477d32f28020c123127bf4cf3aa889d2f15cc9054",
+        [WEIR_DOMAIN_BLOB] = "5b4d841c649c071d32b283fd42cdb1954cc5cd448527fd5af6bf19fa7534f2a4",
+        [WEIR_DOMAIN_RANGE] = "f279cb1d4e1ebc147bffc3d9c61001acc2fe68b7e80d69af7de0f23debb115cc",
     };
     for (unsigned d = 0; d < WEIR_DOMAIN_COUNT; d++) {
         struct weir_id id =
