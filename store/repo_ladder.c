@@ -1,6 +1,6 @@
-/* The newer ladder as the store climbs it: heads and a hint first, ranges when these say too little.
- * Each step is made of what was told and of what is held now; nothing is kept between steps. What
- * travels is bytes whose first says which rung they are of. Peers carries them
+/* The newer ladder as the store climbs it: heads and a hint first, ranges when these say too
+ * little. Each step is made of what was told and of what is held now; nothing is kept between
+ * steps. What travels is bytes whose first says which rung they are of. Peers carries them
  * (store/sync/sync_ladder.c). */
 
 #include "store/dag/outline.h"
