@@ -217,6 +217,9 @@ count (struct fan *f)
                     &answer);
         const Weir__Transports *transports = (const Weir__Transports *) answer.meta;
         for (size_t k = 0; k < transports->n_items; k++) {
+            if (!transports->items[k]->has_messages_out) {
+                bench_die ("a transport was too busy to say what it sent");
+            }
             c.messages += transports->items[k]->messages_out;
             c.bytes += transports->items[k]->bytes_out;
         }

@@ -68,21 +68,41 @@ count_authors (struct net *net, struct net_counts *out)
     } while (before > 0);
 }
 
+/* False when a transport was too busy to say. */
+static bool
+count_messages (struct net *net, size_t i, struct net_counts *out)
+{
+    struct weir_client_answer answer;
+    uint64_t messages = 0;
+    uint64_t bytes = 0;
+    bool all = true;
+    call (net, i, WEIR_KIND_TRANSPORT_LIST, NULL, &answer);
+    const Weir__Transports *m = (const Weir__Transports *) answer.meta;
+    for (size_t k = 0; k < m->n_items; k++) {
+        all = all && m->items[k]->has_messages_out;
+        messages += m->items[k]->messages_out;
+        bytes += m->items[k]->bytes_out;
+    }
+    weir_client_answer_fini (&answer);
+    out->messages += all ? messages : 0;
+    out->bytes += all ? bytes : 0;
+    return all;
+}
+
 void
 net_count (struct net *net, struct net_counts *out)
 {
+    uint64_t until = node_now_ms () + CALL_MS;
     memset (out, 0, sizeof *out);
     count_authors (net, out);
     for (size_t i = 0; i < net->n; i++) {
-        struct weir_client_answer answer;
         count_peers (net, i, out);
-        call (net, i, WEIR_KIND_TRANSPORT_LIST, NULL, &answer);
-        const Weir__Transports *m = (const Weir__Transports *) answer.meta;
-        for (size_t k = 0; k < m->n_items; k++) {
-            out->messages += m->items[k]->messages_out;
-            out->bytes += m->items[k]->bytes_out;
+        while (!count_messages (net, i, out)) {
+            if (node_now_ms () > until) {
+                node_die ("a transport of %s does not answer", net->nodes[i].name);
+            }
+            node_pause_ms (20);
         }
-        weir_client_answer_fini (&answer);
     }
 }
 
