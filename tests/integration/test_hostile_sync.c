@@ -1,11 +1,8 @@
 /* Goal: a member that means harm cannot keep two honest nodes apart, slow them beyond their
- * bounds, or stay unnamed. It sends nothing it promised; announces what it does not have; prunes
- * everybody; floods; says absurd counts in every field of every message; writes thousands of
- * chains and splits one into thousands of tips. While it does, the hub and the leaf beside it
- * write, read each other within seconds, and commit within bounds; the hub's processes are the
- * ones they were, within their memory; and an event, or what `peer show` says, names the device (but for
- * prunes: those are no offence).
- * The figures are printed. WEIR_HOSTILE names one attack to be run alone. */
+ * bounds, or stay unnamed (attacks.h). While it is at work, the hub and the leaf beside it write,
+ * read each other within seconds, and commit within bounds; the hub's processes are the ones they
+ * were, within their memory; and an event, or what `peer show` says, names the device (but for
+ * prunes: those are no offence). The figures are printed. WEIR_HOSTILE names one attack. */
 
 #include <pthread.h>
 #include <stdatomic.h>
