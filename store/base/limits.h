@@ -151,7 +151,8 @@
  * and whatever moves when it has lasted for so long. */
 #define WEIR_SYNC_SETTLE_MS 250u
 #define WEIR_SYNC_PATIENCE_MS 10000u
-#define WEIR_SYNC_LIVE_PATIENCE_MS 60000u
+#define WEIR_SYNC_FLOW_PATIENCE_MS 60000u /* of a stream in which nothing is overdue */
+#define WEIR_SYNC_HESITATE_MS 250u        /* before a comparison, where others supply too */
 #define WEIR_VECTOR_PAGES_MAX 64u
 #define WEIR_VECTOR_PAGE_BYTES (192u << 10)
 #define WEIR_VECTOR_SAMPLES_TOTAL_MAX 65536u

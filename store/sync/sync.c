@@ -86,6 +86,7 @@ start_over (struct weir_sync_pair *pair)
     pair->met = false;
     pair->refused = false;
     pair->turn = false;
+    pair->hesitated = false;
     pair->differs_ms = 0;
     pair->attempts = 0;
     pair->ladder_ms = 0;
@@ -293,6 +294,7 @@ pair_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
         }
     }
     weir_sync_tree_due (self, pair, now_ms);
+    weir_sync_held_due (self, pair, now_ms);
     if (pair->recheck_ms <= now_ms) {
         weir_sync_recheck (self, pair, now_ms);
     }

@@ -9,6 +9,7 @@
 
 #define BUSY_MS_MAX 1000u
 #define RECENT_MS 30000u
+#define FLOW_MS 2000u
 
 /* ---- ours ---- */
 
@@ -70,7 +71,7 @@ weir_sync_tree_owe (struct weir_sync *self, struct weir_sync_pair *pair,
 }
 
 static void
-announce (struct weir_sync *self, struct weir_sync_pair *pair)
+announce (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     struct weir_sync_edge *edge = pair->edge;
     edge->announce_ms = WEIR_SYNC_NEVER;
@@ -88,11 +89,28 @@ announce (struct weir_sync *self, struct weir_sync_pair *pair)
             if (!owed->said) {
                 m->marks[m->n_marks++] = (struct weir_sync_mark){ owed->tag, owed->range.to_seq };
                 owed->said = true;
+                owed->said_ms = now_ms;
             }
         }
         pair->figures.announced++;
     } while (has_news (edge));
     edge->told = pair->db->digest;
+}
+
+bool
+weir_sync_is_owed (const struct weir_sync_pair *pair, const struct weir_range *range,
+                   uint64_t now_ms)
+{
+    const struct weir_sync_edge *edge = pair->edge;
+    for (size_t i = 0; edge && edge->lazy_out && i < edge->n_owed; i++) {
+        const struct weir_sync_owed *owed = &edge->owed[i];
+        if (owed->range.from_seq <= range->from_seq && owed->range.to_seq >= range->to_seq
+            && (!owed->said || now_ms < owed->said_ms + WEIR_GRAFT_MS_MAX)
+            && weir_chain_compare (&owed->range.chain, &range->chain) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* They hold what they announce. */
@@ -371,6 +389,23 @@ weir_sync_on_announce (struct weir_sync *self, struct weir_sync_pair *pair,
     weir_sync_judge (self, pair, false, now_ms);
 }
 
+bool
+weir_sync_tree_flows (const struct weir_sync_pair *pair, uint64_t now_ms)
+{
+    const struct weir_sync_edge *edge = pair->edge;
+    if (!pair->live || !pair->session || pair->session->protocol < WEIR_PROTOCOL_TREE
+        || now_ms - pair->activity_ms >= FLOW_MS
+        || (pair->sending && now_ms - pair->sent_ms >= FLOW_MS)) {
+        return false;
+    }
+    for (size_t i = 0; edge && i < edge->n_missing; i++) {
+        if (edge->missing[i].asked_ms != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- time ---- */
 
 uint64_t
@@ -387,7 +422,7 @@ void
 weir_sync_tree_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     if (pair->edge && pair->session && pair->edge->announce_ms <= now_ms) {
-        announce (self, pair);
+        announce (self, pair, now_ms);
     }
     if (pair->edge && pair->session && pair->edge->missing_ms <= now_ms) {
         look_for_missing (self, pair, now_ms);

@@ -42,7 +42,9 @@ is_quiet (const struct weir_sync_pair *pair, uint64_t now_ms)
         || (pair->out_state != WEIR_OUT_NONE && pair->out_state != WEIR_OUT_OPEN)) {
         return false;
     }
-    if (pair->differs_ms != 0 && now_ms - pair->differs_ms >= WEIR_SYNC_PATIENCE_MS
+    uint64_t patience_ms =
+        weir_sync_tree_flows (pair, now_ms) ? WEIR_SYNC_FLOW_PATIENCE_MS : WEIR_SYNC_PATIENCE_MS;
+    if (pair->differs_ms != 0 && now_ms - pair->differs_ms >= patience_ms
         && !(pair->in_busy && now_ms - pair->in_ms < WEIR_SYNC_PATIENCE_MS)) {
         return true;
     }
@@ -230,6 +232,13 @@ weir_sync_wait_no_more (struct weir_sync *self, struct weir_sync_pair *pair)
 static void
 start_ladder (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
+    if (!pair->hesitated && weir_sync_other_supplier (pair)) {
+        /* Of many that meet again at once, one is to begin: it may bring what the others lack. */
+        pair->hesitated = true;
+        pair->turn = true;
+        pair->recheck_ms = now_ms + weir_rand_below (&self->rand, WEIR_SYNC_HESITATE_MS);
+        return;
+    }
     if (is_busy_elsewhere (pair, now_ms) && now_ms - pair->differs_ms < WEIR_SYNC_PATIENCE_MS) {
         pair->turn = true;
         pair->recheck_ms = now_ms + weir_rand_jitter (&self->rand, LOOK_AGAIN_MS, 50);
@@ -572,6 +581,20 @@ let_in (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
         drop_held (pair);
     }
     weir_sync_settle (self, pair, now_ms);
+}
+
+uint64_t
+weir_sync_held_due_ms (const struct weir_sync_pair *pair)
+{
+    return pair->held ? pair->held_ms + HOLD_MS : WEIR_SYNC_NEVER;
+}
+
+void
+weir_sync_held_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
+{
+    if (weir_sync_held_due_ms (pair) <= now_ms) {
+        let_in (self, pair, now_ms);
+    }
 }
 
 void

@@ -259,15 +259,15 @@ void
 weir_sync_send_lacks (struct weir_sync *self, struct weir_sync_pair *pair,
                       const struct weir_ranges *lacks, uint64_t now_ms)
 {
-    if (!weir_sync_may_push (pair)) {
-        return;
+    if (!weir_sync_may_push (pair) || (weir_sync_known (pair) && weir_sync_equal (pair))) {
+        return; /* what was compared is older than that */
     }
     struct weir_ranges novel = pair->queue;
     memset (&pair->queue, 0, sizeof pair->queue);
     weir_sync_clear_queue (pair);
     for (size_t i = 0; i < lacks->count; i++) {
         struct weir_range range = lacks->items[i];
-        if (trim (&pair->flying, &range)) {
+        if (trim (&pair->flying, &range) && !weir_sync_is_owed (pair, &range, now_ms)) {
             weir_ranges_add (&pair->queue, &range, &weir_id_zero);
             pair->queue_entries += range_entries (&range);
             pair->bulk = true;
@@ -589,7 +589,6 @@ on_acked (struct weir_sync *self, struct weir_sync_pair *pair, const struct weir
         if (pair->sending) {
             note_latency (pair, now_ms);
         }
-        weir_ranges_clear (&pair->flying);
         pair->sending = false;
         pair->bulk = false;
         pair->out_ms = WEIR_SYNC_NEVER;

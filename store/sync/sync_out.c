@@ -245,6 +245,9 @@ void
 weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     weir_sync_stand (self, pair);
+    if (pair->stage == WEIR_STAGE_REST && !pair->sending) {
+        weir_ranges_clear (&pair->flying); /* not before: what is compared may be older than it */
+    }
     if (pair->admitted && pair->stage == WEIR_STAGE_REST) {
         pair->admitted = false;
         self->n_admitted--;
@@ -260,6 +263,7 @@ weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t 
         due = least (due, pair->in_ms + WEIR_TRANSFER_STALL_MS);
     }
     due = least (due, weir_sync_tree_due_ms (pair));
+    due = least (due, weir_sync_held_due_ms (pair));
     weir_sync_timer_set (self, &pair->timer, due);
     enum weir_sync_phase phase = phase_of (pair);
     if (phase != pair->phase) {

@@ -89,6 +89,7 @@ struct weir_sync_owed {
     struct weir_range range;
     uint64_t tag;
     bool said;
+    uint64_t said_ms;
 };
 
 /* What was announced to us and was not here then. */
@@ -215,6 +216,7 @@ struct weir_sync_pair {
     uint64_t in_ms;
 
     struct weir_sync_edge *edge; /* NULL: eager both ways, nothing announced */
+    bool hesitated;              /* before the session's first comparison */
     bool live;                   /* equal since the last comparison: twice means by two ways */
     bool standing;               /* our store was told that it may feed `out` */
     uint64_t sent_ms;            /* when what is in flight began to be */
@@ -291,6 +293,9 @@ struct weir_bytes weir_sync_key64 (uint8_t key[8], uint64_t v);
 struct weir_bytes weir_sync_transfer_key (uint8_t key[16], uint64_t session, uint64_t transfer);
 
 /* ---- sync_ladder.c ---- */
+/* When a comparison that the peer began, and that waits, is answered at last. */
+uint64_t weir_sync_held_due_ms (const struct weir_sync_pair *pair);
+void weir_sync_held_due (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms);
 bool weir_sync_known (const struct weir_sync_pair *pair); /* session, and both digests */
 bool weir_sync_equal (const struct weir_sync_pair *pair);
 /* Something about the two digests changed. `told`: just now, by DIGESTS. */
@@ -388,7 +393,16 @@ void weir_sync_tree_cut (struct weir_sync *self, struct weir_sync_pair *gone,
 void weir_sync_tree_free_db (struct weir_sync_db *db);
 void weir_sync_tree_free_edge (struct weir_sync_pair *pair);
 
+/* Another hub that supplies this pair's database. */
+struct weir_sync_pair *weir_sync_other_supplier (const struct weir_sync_pair *but);
+
 /* ---- sync_announce.c ---- */
+/* Was this range announced to the peer just now, or is about to be? Then it asks for it if it does
+ * not come by the tree. */
+bool weir_sync_is_owed (const struct weir_sync_pair *pair, const struct weir_range *range,
+                        uint64_t now_ms);
+/* Is a difference of the digests what a stream makes: both go on, and nothing is overdue? */
+bool weir_sync_tree_flows (const struct weir_sync_pair *pair, uint64_t now_ms);
 void weir_sync_forget_owed (struct weir_sync_edge *edge, size_t i);
 /* What is missing of what it announced, into a GRAFT. */
 void weir_sync_put_missing (struct weir_sync_pair *pair, struct weir_sync_message *m,

@@ -192,8 +192,8 @@ supplies (const struct weir_sync_pair *pair)
            && (pair->direction & WEIR_SYNC_PULL) != 0;
 }
 
-static struct weir_sync_pair *
-other_supplier (const struct weir_sync_pair *but)
+struct weir_sync_pair *
+weir_sync_other_supplier (const struct weir_sync_pair *but)
 {
     struct weir_sync_pair *pair = but->db->pairs;
     while (pair && (pair == but || !supplies (pair))) {
@@ -385,7 +385,7 @@ static void
 on_prune (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     struct weir_sync_edge *edge = weir_sync_need_edge (pair);
-    if (is_mutual (self, pair) && !other_supplier (pair)) {
+    if (is_mutual (self, pair) && !weir_sync_other_supplier (pair)) {
         /* Nothing else would bring us what is new: the edge stays. */
         if (edge->refused_ms == 0 || now_ms >= edge->refused_ms + WEIR_PRUNE_AGAIN_MS) {
             edge->refused_ms = now_ms;
@@ -487,7 +487,7 @@ replace_supplier (struct weir_sync *self, const struct weir_sync_pair *gone, uin
         weir_sync_graft (self, best, now_ms);
         return;
     }
-    struct weir_sync_pair *pair = other_supplier (gone) ? NULL : gone->db->pairs;
+    struct weir_sync_pair *pair = weir_sync_other_supplier (gone) ? NULL : gone->db->pairs;
     for (; pair; pair = pair->next_of_db) {
         if (pair != gone && pair->edge && pair->edge->lazy_in && speaks (pair)) {
             weir_sync_graft (self, pair, now_ms); /* each sends its own, and nobody else would */
