@@ -116,7 +116,7 @@ static const struct shape shapes[] = {
     { "two hubs, 20 leaves", 22, 400, 5, two_stars, NULL, 2 },
     { "mesh of 20", 20, 400, 5, all, NULL, 0 },
     { "random graph of 200", 200, 200, 5, chords, NULL, 0 },
-    { "partition and rejoin, mesh of 8", 8, 400, 15, all, part, 0 },
+    { "partition and rejoin, mesh of 8", 8, 400, 50, all, part, 0 },
     { "late joiner, hub and 20 leaves", 22, 400, 5, star, come_late, 1 },
     { "1,000 nodes, random graph", 1000, 60, 5, chords, NULL, 0 },
     { "1,000 nodes, hubs in two tiers", 1000, 100, 5, tiers, NULL, 31 },
@@ -283,7 +283,7 @@ print_row (struct sim *sim, const struct shape *shape, const struct totals *from
 {
     struct totals to = add_up (sim);
     struct sim_meter *m = sim->meter;
-    double deliveries = (double) (to.fresh - from->fresh);
+    double deliveries = (double) (to.fresh > from->fresh ? to.fresh - from->fresh : 1);
     double bodies = (double) (to.bodies - from->bodies) / deliveries;
     double all_nodes = (double) m->committed * sim->n_nodes;
     qsort (m->last_ms, m->n_last, sizeof m->last_ms[0], order_u64);
