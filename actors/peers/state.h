@@ -5,9 +5,9 @@
  * state), devices.c (who we know), members.c (databases, sharing, admission), links.c (dialling),
  * sessions.c (handshake, cards), joins.c (tickets), syncing.c (the synchronizer's events and
  * actions), pacing.c (what the store is told to be fair), wire.c (its words as protobuf), known.c
- * (what a peer is known to hold, lag), and the clients' verbs in verbs_peer.c, verbs_transport.c,
- * verbs_sync.c, verbs_relate.c. Nothing here is
- * for other actors. */
+ * (what a peer is known to hold, lag), presence.c, history.c (what was synced, figures), explain.c
+ * (why not; pure), and the clients' verbs in verbs_peer.c, verbs_transport.c, verbs_sync.c,
+ * verbs_relate.c, verbs_explain.c. Nothing here is for other actors. */
 
 #include "actors/peers/card.h"
 #include "actors/runtime/actor.h"

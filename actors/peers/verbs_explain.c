@@ -113,6 +113,7 @@ pair_facts (struct peers *p, struct relation *r, const struct subject *s, struct
         f->phase = state.phase;
         f->phase_ms = now > state.since_ms ? now - state.since_ms : 0;
         f->sync_error = state.last_error;
+        f->waits_to_compare = state.waits;
     }
     f->done = history_out_now (p, r);
     if (figures != NULL) {

@@ -399,6 +399,7 @@ fill_state (const struct weir_sync_pair *pair, struct weir_sync_state *state)
         .entries_acked = pair->entries_acked,
         .since_ms = pair->phase_ms,
         .last_error = pair->last_error,
+        .waits = pair->waits,
         .entries_again = pair->figures.again,
         .announced = pair->figures.announced,
         .announcements_heard = pair->figures.heard,

@@ -278,6 +278,7 @@ struct weir_sync_state {
     uint64_t entries_acked;
     uint64_t since_ms; /* in this phase */
     enum weir_status last_error;
+    bool waits; /* to compare: others are at it */
     /* The tree, since the pair is shared: entries that came though they were held; said and
      * heard; what is eager now. */
     uint64_t entries_again;
