@@ -158,7 +158,7 @@ explain_judge (const struct explain_facts *f)
 {
     enum explain_reason reason = judge_relation (f);
     if (reason == EXPLAIN_COUNT && is_in_step (f)) {
-        return EXPLAIN_IN_STEP;
+        return f->blobs != NULL ? EXPLAIN_BLOBS : EXPLAIN_IN_STEP;
     }
     if (reason == EXPLAIN_COUNT && f->disk_full) {
         return EXPLAIN_DISK_FULL;
@@ -284,6 +284,8 @@ put_word (char *out, size_t size, const char *name, size_t len, const struct exp
     }
     if (strncmp (name, "peer", len) == 0) {
         (void) snprintf (out, size, "%s", f->peer);
+    } else if (strncmp (name, "blobs", len) == 0) {
+        (void) snprintf (out, size, "%s", f->blobs != NULL ? f->blobs : "");
     } else if (strncmp (name, "db", len) == 0) {
         (void) snprintf (out, size, "%s", f->db);
     } else if (strncmp (name, "why", len) == 0) {

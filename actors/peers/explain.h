@@ -54,7 +54,8 @@ struct explain_facts {
     enum weir_status sync_error;
     bool lag_known;
     uint64_t lag;
-    uint64_t done; /* entries acknowledged since it was last in step */
+    const char *blobs; /* why their content is not in step; NULL: it is */
+    uint64_t done;     /* entries acknowledged since it was last in step */
     double out_per_s;
     double in_per_s;
     double bytes_per_entry; /* 0: not known */

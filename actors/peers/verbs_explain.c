@@ -115,6 +115,9 @@ pair_facts (struct peers *p, struct relation *r, const struct subject *s, struct
         f->sync_error = state.last_error;
         f->waits_to_compare = state.waits;
     }
+    const char *blobs = "";
+    bool has_blobs = f->phase != WEIR_SYNC_EQUAL || blobs_in_step (p, r, &blobs);
+    f->blobs = has_blobs ? NULL : blobs;
     f->done = history_out_now (p, r);
     if (figures != NULL) {
         struct figures now_so = *figures; /* rates turn its slots */

@@ -71,6 +71,7 @@ all_reasons (void **state)
     (void) state;
     CASE (ALONE, good (), f.alone = true)
     CASE (IN_STEP, good (), f.phase = WEIR_SYNC_EQUAL)
+    CASE (BLOBS, good (), (f.phase = WEIR_SYNC_EQUAL, f.blobs = "content is not here yet"))
     CASE (JOINING, good (), f.joining = true)
     CASE (WE_ARE_OUT, good (), f.is_member_here = false)
     CASE (BLOCKED, good (), f.blocked = true)
