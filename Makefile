@@ -33,7 +33,7 @@ dir_crdt      := store/crdt
 dir_replica   := store/replica
 dir_sync      := store/sync
 dir_kv        := store/kv
-dir_repo      := store
+dir_repo      := store/repo
 dir_protos    := protos
 dir_runtime   := actors/runtime
 dir_client    := actors/client
@@ -137,7 +137,7 @@ libs = $(foreach m,$(1),$(if $(objects_$m),$(OUT)/lib/libweir-$m.a))
 system_libs = $(foreach m,$(1),$(sys_$m))
 
 $(foreach m,$(MODULES),$(eval objects_$m := \
-    $(call object,$(wildcard $(dir_$m)/$(if $(filter repo,$m),repo)*.c))))
+    $(call object,$(wildcard $(dir_$m)/*.c))))
 objects_protos += $(PROTO_O)
 
 SUPPORT_O := $(call object,$(wildcard tests/support/*.c))
@@ -180,9 +180,7 @@ $(foreach p,$(PROGRAMS),$(eval $(call link_rule,$(OUT)/bin/$p, \
 # ---- tests --------------------------------------------------------------------------------
 
 # Unit tests: the folder says the module.
-test_dir_repo := tests/store tests/store/repo
-test_dir = $(if $(test_dir_$1),$(test_dir_$1),tests/$(dir_$1))
-tests_of = $(foreach d,$(call test_dir,$1),$(wildcard $d/test_*.c))
+tests_of = $(wildcard tests/$(dir_$1)/test_*.c)
 # Whatever else lies in the folder of a test is linked to it (fixtures).
 fixtures = $(filter-out $(wildcard $(dir $1)test_*.c),$(wildcard $(dir $1)*.c))
 test_program = $(patsubst %.c,$(OUT)/%,$(1))

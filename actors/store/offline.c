@@ -15,7 +15,7 @@
 
 #include "actors/runtime/settings.h"
 #include "store/crypto/keyfile.h"
-#include "store/repo.h"
+#include "store/repo/repo.h"
 
 struct offline {
     struct weir_paths paths;

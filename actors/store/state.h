@@ -10,7 +10,7 @@
 
 #include "actors/runtime/actor.h"
 #include "store/base/map.h"
-#include "store/repo.h"
+#include "store/repo/repo.h"
 #include "store/sync/pace.h"
 #include "store/sync/transfer.h"
 

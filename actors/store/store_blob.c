@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "actors/store/state.h"
-#include "store/repo_blob.h"
+#include "store/repo/blob.h"
 
 #define PATH_BYTES_MAX (WEIR_PATH_PARTS_MAX * 256u)
 

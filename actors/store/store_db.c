@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "actors/store/state.h"
-#include "store/repo_blob.h"
+#include "store/repo/blob.h"
 
 #define FORKS_SHOWN 16u
 #define HEADS_SHOWN 64u

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "actors/store/state.h"
-#include "store/repo_blob.h"
+#include "store/repo/blob.h"
 #include "store/sync/fetch.h"
 
 #define PIECES_PER_TURN 16u

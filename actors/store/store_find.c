@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "actors/store/state.h"
-#include "store/repo_gap.h"
+#include "store/repo/gap.h"
 
 void
 store_put_missing (struct store *s, struct weir_arena *arena, const struct weir_id *db,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "store/crypto/keyfile.h"
-#include "store/repo.h"
+#include "store/repo/repo.h"
 
 #define NOW_MS 1700000000000u
 

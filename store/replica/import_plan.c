@@ -1,7 +1,7 @@
 /* Works out what an import does before it is done: which runs are new, which of them (and of
  * those that wait) hang on what is here, in which order, and which wait for what, until nothing
  * changes any more. Nothing is touched until weir_plan_commit, so that a bad import leaves no
- * trace. Rules are those of the repository (store/repo_import.c), membership aside. */
+ * trace. Rules are those of the repository (store/repo/import.c), membership aside. */
 
 #include "store/replica/replica_parts.h"
 

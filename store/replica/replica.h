@@ -8,7 +8,7 @@
  * Two versions are kept apart: what the *log* knows and what the *document* shows. Attached,
  * they agree. Uncommitted edits show in values at once; export, import, checkout, diff, cursors
  * and undo commit first, with an empty message. Who may write is not asked here: that is the
- * repository's (store/repo.h); signatures are.
+ * repository's (store/repo/repo.h); signatures are.
  *
  * Every call that can fail returns a status and, where it takes one, fills an error with a hint;
  * nothing is changed then. Everything handed out is owned by the replica and borrowed until the

@@ -13,7 +13,7 @@
  *           check interval with one peer: equal ends it.
  *           Where more than a few are shared a SUMMARY stands for all of them: one hash, then
  *           hashes of buckets when it differs, then the DIGESTS of the buckets that differ.
- *   ladder  LADDER, from protocol 2 on: bytes that the stores make and read (store/repo_ladder.c):
+ *   ladder  LADDER, from protocol 2 on: bytes that the stores make and read (store/repo/ladder.c):
  *           heads and a hint, then ranges; at most eight messages. Older peers get
  *   rung 2  VECTOR: the side with the smaller device id asks (or either, when the other did not
  *           within WEIR_CONNECT_MS): round 1 the asker's rows, round 2 the other's, each side

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "store/repo.h"
+#include "store/repo/repo.h"
 
 #define ENTRIES 200000u
 #define TURNS 5000u

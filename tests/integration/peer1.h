@@ -6,7 +6,7 @@
  * later cannot leak into it. A message of a kind that protocol 1 did not have, or a field that a
  * message then had not, ends the test. */
 
-#include "store/repo.h"
+#include "store/repo/repo.h"
 #include "tests/integration/hostile_world.h"
 
 struct peer1 {

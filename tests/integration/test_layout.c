@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "store/kv/kv.h"
-#include "store/repo_keys.h"
-#include "store/repo.h"
+#include "store/repo/keys.h"
+#include "store/repo/repo.h"
 #include "tests/integration/node.h"
 
 static void

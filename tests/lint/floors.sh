@@ -17,7 +17,7 @@ lint_files '*.c' '*.h' '*.def' | grep -v '^tests/' | xargs grep -HnE '^ *# *incl
         row("store/sync/",       "store/sync/ store/dag/ store/base/ store/crypto/", "")
         row("store/kv/",         "store/kv/ store/base/", "")
         row("store/kv/leveldb.", "store/kv/ store/base/", "leveldb")
-        row("store/repo",        "store/", "jansson zstd")
+        row("store/repo/",       "store/", "jansson zstd")
         row("protos/",           "protos/ store/base/", "protobuf-c")
         row("actors/runtime/",   "actors/runtime/ protos/ store/base/", "czmq zmq")
         row("actors/client/",    "actors/client/ protos/ store/base/", "czmq zmq")

@@ -11,7 +11,7 @@
 #include "broker/supervisor.h"
 #include "store/base/heap.h"
 #include "store/base/map.h"
-#include "store/repo.h"
+#include "store/repo/repo.h"
 #include "store/sync/retry.h"
 #include "store/sync/sync.h"
 #include "store/sync/transfer.h"

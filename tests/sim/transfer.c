@@ -1,7 +1,7 @@
 /* One node's transfers at its store: requests of peers, frames and acknowledgements over links. */
 
 #include "tests/sim/sim.h"
-#include "store/repo_gap.h"
+#include "store/repo/gap.h"
 #include "store/sync/sync_state.h"
 
 #include <stdlib.h>

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "store/repo.h"
+#include "store/repo/repo.h"
 
 struct node {
     struct weir_kv *kv;

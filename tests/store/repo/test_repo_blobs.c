@@ -6,8 +6,8 @@
 #include "tests/support/repo.h"
 
 #include "store/dag/blob.h"
-#include "store/repo_blob.h"
-#include "store/repo_keys.h"
+#include "store/repo/blob.h"
+#include "store/repo/keys.h"
 
 #define SIZE (3u * WEIR_CHUNK_BYTES + 77u)
 

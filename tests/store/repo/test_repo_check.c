@@ -2,7 +2,7 @@
  * closed and signed, drops the rest, and leaves a repository that verifies, with a new epoch,
  * new lanes and no position used twice; peers bring back what was lost. */
 
-#include "store/repo_keys.h"
+#include "store/repo/keys.h"
 #include "tests/support/repo.h"
 
 /* A node with a database in which everything occurs: two authors, a fork, settings, a snapshot. */

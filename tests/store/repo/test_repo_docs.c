@@ -1,7 +1,7 @@
 /* Goal: a document is what its log says, whether kept in step, replayed, loaded from a snapshot,
  * let go and loaded again, or loaded when its snapshot cannot be read. */
 
-#include "store/repo_keys.h"
+#include "store/repo/keys.h"
 #include "tests/support/repo.h"
 
 #define MANY 5000u

@@ -2,7 +2,7 @@
  * as they were put, in order; the log gives what is synced, in order, and its positions are
  * never used twice. */
 
-#include "store/repo_keys.h"
+#include "store/repo/keys.h"
 #include "tests/support/repo.h"
 
 static size_t

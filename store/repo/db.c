@@ -2,7 +2,7 @@
  * rows when first asked for, and put back when a flush finds it changed. Everything here can be
  * computed again from the runs (repo_check.c does). */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * stored, saved again when enough came since, and let go when memory is short. What they hold
  * can always be computed again from the log. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <string.h>
 

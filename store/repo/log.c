@@ -1,7 +1,7 @@
 /* The arrival log: a row for each stored run, in order of arrival, and beside it the positions of
  * each database's rows. Nothing behind the synced position is ever given out. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <string.h>
 

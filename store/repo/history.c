@@ -2,7 +2,7 @@
  * something concurrent arrives, and documents as they were at older heads. Both read the arrival
  * log, in which an entry stands behind its past. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include "store/crdt/graph.h"
 

@@ -9,7 +9,7 @@
  * given out that does not. Like all of the repository: one thread, written with the next flush. */
 
 #include "store/dag/blob.h"
-#include "store/repo.h"
+#include "store/repo/repo.h"
 
 struct weir_blob_totals {
     uint64_t blobs; /* visible */

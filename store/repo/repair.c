@@ -3,8 +3,8 @@
  * epoch and the lanes are new, since nobody can say what was lost. Peers bring back the rest. */
 
 #include "store/dag/run_scan.h"
-#include "store/repo_blob_parts.h"
-#include "store/repo_parts.h"
+#include "store/repo/blob_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * of missing pieces. repo_blob_content.c stores and reads them; what is kept and what is collected,
  * repo_blob_keep.c decides. */
 
-#include "store/repo_blob_parts.h"
+#include "store/repo/blob_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,8 @@
  * repo_blob_keep.c (what is kept), and nobody else's. */
 
 #include "store/dag/blob.h"
-#include "store/repo_blob.h"
-#include "store/repo_parts.h"
+#include "store/repo/blob.h"
+#include "store/repo/parts.h"
 
 #define WEIR_BLOB_HAS_MANIFEST 1u
 #define WEIR_BLOB_IS_WHOLE 2u

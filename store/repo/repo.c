@@ -1,7 +1,7 @@
 /* Opens and closes the repository, and keeps the registry of databases: what is held, expected or
  * being forgotten. The state of each is in repo_db.c, loaded when first asked for. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * are kept in memory and grow with the log. */
 
 #include "store/dag/run_scan.h"
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * is not written yet, so that the rows show all that was done. */
 
 #include "store/dag/run_scan.h"
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 
 #include "store/base/heap.h"
 #include "store/dag/run_scan.h"
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * it with the rows and the state in memory. Changes nothing. `weir db verify` calls it, and so
  * do the tests after every random history. */
 
-#include "store/repo_blob.h"
-#include "store/repo_parts.h"
+#include "store/repo/blob.h"
+#include "store/repo/parts.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * and the next write begins a lane (page 2, "A key in two places"). A file that is behind is
  * normal after a crash. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Where an entry is that another node waits for. What waits here is in repo_pending.c. */
 
-#include "store/repo_gap.h"
-#include "store/repo_parts.h"
+#include "store/repo/gap.h"
+#include "store/repo/parts.h"
 
 enum weir_status
 weir_repo_way_to (struct weir_repo *self, const struct weir_id *db, const struct weir_id *entry,

@@ -1,7 +1,7 @@
 /* Stored runs: the record that lies beside a run's bytes, reading it back, and the one place that
  * writes a run with all its rows, for runs committed here and imported ones alike. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 #include "store/dag/run_scan.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  * one atomic batch. What lacks something waits in repo_pending.c. A run is judged by its own
  * bytes and its past alone, so every replica judges alike; payloads never decide. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <string.h>
 

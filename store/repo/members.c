@@ -2,7 +2,7 @@
  * key in two places, and the late data of removed devices. */
 
 #include "store/dag/run_scan.h"
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

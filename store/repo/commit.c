@@ -2,7 +2,7 @@
  * with one signature and hands the batch to the kv. A commit itself hashes, appends and updates
  * memory, and nothing else. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 /* Gaps (page 3): what runs wait for that came before it, and where an entry is that another node
  * waits for. Part of the repository's facade (repo.h). */
 
-#include "store/repo.h"
+#include "store/repo/repo.h"
 
 struct weir_repo_missing {
     struct weir_id id;

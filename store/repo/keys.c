@@ -1,6 +1,6 @@
 /* Builds the repository's keys; the table is in the header. No state, no I/O. */
 
-#include "store/repo_keys.h"
+#include "store/repo/keys.h"
 
 #include <string.h>
 

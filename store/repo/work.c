@@ -1,7 +1,7 @@
 /* Deferred work in bounded slices: rows of forgotten databases, clients and pending runs that are
  * too old, snapshots of documents. The store actor calls it between turns. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
-#ifndef WEIR_STORE_REPO_H
-#define WEIR_STORE_REPO_H
+#ifndef WEIR_STORE_REPO_REPO_H
+#define WEIR_STORE_REPO_REPO_H
 
 /* The repository: the facade over dag, crdt and kv. It verifies, indexes and keeps heads in one
  * atomic batch, seals commits, and answers what sync asks. One thread; it blocks on disk reads

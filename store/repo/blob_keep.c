@@ -3,7 +3,7 @@
  * when nothing visible named it for WEIR_BLOB_KEEP_SECS (or as the options say), and so are
  * chunks of a put that never ended. All in bounded slices. */
 
-#include "store/repo_blob_parts.h"
+#include "store/repo/blob_parts.h"
 
 #define SWEEP_MS_MAX 60000u
 #define CONTENT_ROWS_PER_SLICE 64u

@@ -2,7 +2,7 @@
  * answer for. An answer is one row, so putting one costs one row whatever is kept; a client is
  * one row with its greatest number, rewritten once a flush. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

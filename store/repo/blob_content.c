@@ -1,7 +1,7 @@
 /* The content of blobs: stores chunks and manifests, and reads them. Every piece is compared with
  * its hash when it comes and when it is given out. */
 
-#include "store/repo_blob_parts.h"
+#include "store/repo/blob_parts.h"
 
 static void
 put_content (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id *id,

@@ -7,7 +7,7 @@
  * A token bucket, kept as the time at which it will be full (the "theoretical arrival time" of
  * ATM's generic cell rate algorithm): one number an author, and none once it is full. */
 
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

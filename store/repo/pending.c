@@ -2,8 +2,8 @@
  * they wait for. What came from a file is kept across restarts. Never acknowledged, never among
  * the heads. Beside them the notes of what membership refused. */
 
-#include "store/repo_gap.h"
-#include "store/repo_parts.h"
+#include "store/repo/gap.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>

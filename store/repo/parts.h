@@ -6,8 +6,8 @@
 
 #include "store/base/map.h"
 #include "store/dag/reconcile.h"
-#include "store/repo.h"
-#include "store/repo_keys.h"
+#include "store/repo/repo.h"
+#include "store/repo/keys.h"
 
 #define WEIR_REPO_NONE UINT32_MAX            /* no branch, no view */
 #define WEIR_REPO_ARENA_BYTES_MAX (1u << 20) /* the entries of one run, with room */

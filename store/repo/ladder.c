@@ -4,7 +4,7 @@
  * (store/sync/sync_ladder.c). */
 
 #include "store/dag/outline.h"
-#include "store/repo_parts.h"
+#include "store/repo/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
