@@ -38,7 +38,7 @@ bool weir_repo_blob_holds (struct weir_repo *self, const struct weir_id *db,
  * weir_manifest_read's. */
 WEIR_MUST enum weir_status weir_repo_blob_put (struct weir_repo *self, const struct weir_id *db,
                                                struct weir_bytes manifest, struct weir_id *blob,
-                                               uint64_t *bytes, struct weir_error *e);
+                                               uint64_t *size, struct weir_error *e);
 
 /* ---- read here ---- */
 

@@ -1,6 +1,6 @@
-/* Goal: whatever bytes come as a manifest, the decoder stays within them; what it accepts has chunks
- * that add up to its size and exactly one encoding. And whatever comes as the payload of an entry,
- * the search for blobs in it finds none where the payload is inert. */
+/* Goal: whatever bytes come as a manifest, the decoder stays within them; what it accepts has
+ * chunks that add up to its size and exactly one encoding. And whatever comes as the payload of an
+ * entry, the search for blobs in it finds none where the payload is inert. */
 
 #include "store/base/limits.h"
 #include "store/crdt/payload.h"

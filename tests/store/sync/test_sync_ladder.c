@@ -153,7 +153,8 @@ test_bad_words (void **state)
     side_fini (&a);
 }
 
-/* All differ, and the store never ends: 32 at once, the first priority first, and eight messages. */
+/* All differ, and the store never ends: 32 at once, the first priority first, and eight
+ * messages. */
 static void
 test_crowd_and_bound (void **state)
 {

@@ -1,6 +1,6 @@
 /* Goal: the tree's rules, one by one, by the synchronizer's actions: who is pruned for what came
- * twice, what is announced and grafted and when, and that hostile, late and repeated messages cost bounded work. Whole graphs
- * are in test_tree.c. */
+ * twice, what is announced and grafted and when, and that hostile, late and repeated messages
+ * cost bounded work. Whole graphs are in test_tree.c. */
 
 #include "tests/store/sync/tree_rules.h"
 
