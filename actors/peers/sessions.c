@@ -26,6 +26,9 @@ session_begin (struct peers *p, struct link *l)
                                .protocol_max = WEIR_PROTOCOL_MAX,
                                .role = own_role (p),
                                .device = p->device };
+    if (!weir_actor_settings (p->actor)->forward) {
+        ours.features = WEIR_FEATURE_KEEPS;
+    }
     struct weir_link_key fresh;
     struct weir_id expected = weir_id_zero;
     weir_random (ours.challenge.b, sizeof ours.challenge.b);

@@ -106,6 +106,9 @@ sync_session_up (struct peers *p, struct link *l)
                                  .role = (enum weir_role) l->session.theirs.role,
                                  .protocol = l->session.protocol };
     Weir__PeerId heard = WEIR__PEER_ID__INIT;
+    if (l->session.theirs.features & WEIR_FEATURE_KEEPS) {
+        e.role = WEIR_ROLE_LEAF;
+    }
     l->in_sync = true;
     (void) weir_map_put (p->sessions, weir_bytes (&e.session, sizeof e.session), l);
     sync_step (p, &e);

@@ -13,12 +13,14 @@
 #define WEIR_PROTOCOL_MAX 2u
 #define WEIR_PROTOCOL_TREE 2u /* from it on: the tree, and what came with it */
 
+#define WEIR_FEATURE_KEEPS ((uint64_t) 1) /* a hub that does not forward: a leaf, to the tree */
+
 enum weir_session_role { WEIR_INITIATOR = 1, WEIR_RESPONDER = 2 };
 
 struct weir_hello {
     uint32_t protocol_min;
     uint32_t protocol_max;
-    uint64_t features;
+    uint64_t features; /* unknown bits mean nothing */
     uint32_t role; /* enum weir_role; unknown ones count as leaf */
     struct weir_id device;
     struct weir_id challenge;

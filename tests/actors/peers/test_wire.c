@@ -154,6 +154,65 @@ ranges_and_rows (void **state)
 }
 
 static void
+tree_round_trips (void **state)
+{
+    struct weir_sync_message back;
+    struct weir_sync_mark marks[WEIR_MARKS_PER_MESSAGE + 1];
+    struct weir_sync_want wants[WEIR_WANTS_PER_MESSAGE + 1];
+    (void) state;
+    memset (marks, 5, sizeof marks);
+    memset (wants, 6, sizeof wants);
+    wants[0].from_seq = WEIR_SYNC_FROM_UNKNOWN;
+    wants[1].from_seq = 0;
+    struct weir_sync_message m = {
+        .type = WEIR_SYNC_ANNOUNCE, .tag = 7, .n_marks = 3, .marks = marks
+    };
+    memset (m.digest.b, 8, sizeof m.digest.b);
+    assert_int_equal (travel (&m, &back), WEIR_OK);
+    assert_true (back.type == WEIR_SYNC_ANNOUNCE && back.tag == 7 && back.n_marks == 3);
+    assert_memory_equal (back.marks, marks, 3 * sizeof marks[0]);
+    assert_true (weir_id_equal (&back.digest, &m.digest));
+    m.n_marks = 0; /* the digest alone */
+    assert_int_equal (travel (&m, &back), WEIR_OK);
+    assert_int_equal (back.n_marks, 0);
+    m.n_marks = WEIR_MARKS_PER_MESSAGE + 1;
+    assert_int_equal (travel (&m, &back), WEIR_BAD_MESSAGE);
+    m.type = WEIR_SYNC_GRAFT;
+    assert_int_equal (travel (&m, &back), WEIR_BAD_MESSAGE);
+    m.n_marks = WEIR_MARKS_PER_MESSAGE;
+    assert_int_equal (travel (&m, &back), WEIR_OK);
+    assert_true (back.type == WEIR_SYNC_GRAFT && back.n_marks == WEIR_MARKS_PER_MESSAGE);
+    m = (struct weir_sync_message){ .type = WEIR_SYNC_PRUNE, .tag = 9 };
+    assert_int_equal (travel (&m, &back), WEIR_OK);
+    assert_true (back.type == WEIR_SYNC_PRUNE && back.tag == 9);
+    m = (struct weir_sync_message){
+        .type = WEIR_SYNC_WANT, .tag = 9, .n_wants = 2, .wants = wants
+    };
+    assert_int_equal (travel (&m, &back), WEIR_OK);
+    assert_true (back.type == WEIR_SYNC_WANT && back.n_wants == 2);
+    assert_memory_equal (back.wants, wants, 2 * sizeof wants[0]);
+    m.n_wants = WEIR_WANTS_PER_MESSAGE + 1;
+    assert_int_equal (travel (&m, &back), WEIR_BAD_MESSAGE);
+
+    /* Lists of two lengths, no digest, an id that is none. */
+    uint64_t numbers[2] = { 1, 2 };
+    Weir__Announce announce = WEIR__ANNOUNCE__INIT;
+    assert_int_equal (wire_to_sync (WEIR_KIND_W_ANNOUNCE, &announce.base, arena, &back),
+                      WEIR_BAD_MESSAGE);
+    Weir__Graft graft = WEIR__GRAFT__INIT;
+    graft.n_chains = 2;
+    graft.chains = numbers;
+    assert_int_equal (wire_to_sync (WEIR_KIND_W_GRAFT, &graft.base, arena, &back),
+                      WEIR_BAD_MESSAGE);
+    Weir__Wanted wanted = WEIR__WANTED__INIT;
+    Weir__Wanted *items[] = { &wanted };
+    Weir__Want want = WEIR__WANT__INIT;
+    want.n_items = 1;
+    want.items = items;
+    assert_int_equal (wire_to_sync (WEIR_KIND_W_WANT, &want.base, arena, &back), WEIR_BAD_MESSAGE);
+}
+
+static void
 not_the_synchronizers (void **state)
 {
     struct weir_sync_message out;
@@ -175,7 +234,7 @@ random_bytes (void **state)
         uint8_t bytes[96];
         ProtobufCMessage *meta = NULL;
         struct weir_sync_message out;
-        uint16_t kind = (uint16_t) (WEIR_KIND_W_DIGESTS + weir_rand_below (&rand, 6));
+        uint16_t kind = (uint16_t) (WEIR_KIND_W_DIGESTS + weir_rand_below (&rand, 10));
         size_t n = (size_t) weir_rand_below (&rand, sizeof bytes);
         weir_rand_bytes (&rand, bytes, n);
         if (n > 2) {
@@ -198,6 +257,7 @@ main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (round_trips, set_up, tear_down),
+        cmocka_unit_test_setup_teardown (tree_round_trips, set_up, tear_down),
         cmocka_unit_test_setup_teardown (ranges_and_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown (not_the_synchronizers, set_up, tear_down),
         cmocka_unit_test_setup_teardown (random_bytes, set_up, tear_down),
