@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define WARM_ENTRIES 120u /* for trees to form */
+#define WARM_ENTRIES 240u /* for trees to form */
 #define PACE_MS 25u
 #define AUTHORS 4u
 #define MEMBERS_AT_ONCE 100u

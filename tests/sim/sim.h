@@ -274,6 +274,7 @@ struct sim_node {
     struct weir_buf backup_tips;
     size_t backup_acked;
     bool rolled_back; /* its key may write one seq twice */
+    bool waited;      /* runs came here before what they build on */
     bool removed;
     bool joined;
     bool online; /* neither part was told to stay down */

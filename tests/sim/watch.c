@@ -246,6 +246,7 @@ sim_watch_body (struct sim *sim, struct sim_node *node, const struct sim_transfe
     struct weir_chain chain = { 0 };
     uint64_t seq = 0;
     uint64_t count = 0;
+    node->waited = node->waited || result->outcome == WEIR_IMPORT_PENDING;
     if (!view || result->outcome == WEIR_IMPORT_REFUSED || !read_head (run, &chain, &seq, &count)) {
         return;
     }
@@ -295,7 +296,8 @@ sim_watch_acked (struct sim *sim, struct sim_node *node, const struct sim_transf
     for (size_t i = 0; view && i < ranges->count && !peer->liar; i++) {
         const struct weir_range *range = &ranges->items[i];
         struct weir_entry_facts facts;
-        if (!node->spoiler) { /* bytes of a run that was refused are acknowledged, too */
+        /* Bytes of a run that was refused, or that waits, are acknowledged, too. */
+        if (!node->spoiler && !peer->waited) {
             check_acked (sim, peer, &range->tip);
         }
         /* What waits there for what it builds on is acknowledged, and not held. */
