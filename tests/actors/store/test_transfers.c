@@ -40,7 +40,67 @@ test_frames_become_entries (void **state)
     assert_int_equal (acked (l), n);
     m = (const Weir__TransferArrived *) fake_meta (fake_last (&l->f, WEIR_KIND_TRANSFER_ARRIVED));
     assert_int_equal (m->entries, 0);
+    assert_int_equal (m->again, 21);
+    assert_true (m->n_held > 0 && m->n_missing == 0);
     assert_int_equal (lost (l), WEIR_OK);
+    lab_fini (l);
+}
+
+/* The second half first: its arrival says what it waits for. */
+static void
+test_a_gap_is_told (void **state)
+{
+    (void) state;
+    struct lab *l = lab_new (13);
+    size_t first = 0;
+    assert_int_equal (weir_run_length (weir_buf_bytes (&l->runs), &first), WEIR_OK);
+    assert_true (first < l->runs.len);
+    assert_int_equal (open_transfer (l, 1, false), WEIR_OK);
+    frame (l, &link_box, 1, 0, part (l, first, l->runs.len), NULL);
+    fake_turn (&l->f);
+    fake_sync (&l->f);
+    const Weir__TransferArrived *m =
+        (const Weir__TransferArrived *) fake_meta (fake_last (&l->f, WEIR_KIND_TRANSFER_ARRIVED));
+    assert_true (m->gap);
+    assert_true (m->n_missing > 0);
+    assert_true (m->missing[0]->has_id);
+    lab_fini (l);
+}
+
+/* Where entries are that a peer waits for; what is not here is left out. */
+static void
+test_entries_are_found (void **state)
+{
+    (void) state;
+    struct lab *l = lab_new (14);
+    struct weir_id db = fake_create (&l->f, "mine");
+    assert_int_equal (fake_set (&l->f, "mine", "/m/a", "1"), WEIR_OK);
+    size_t count = 0;
+    struct weir_id head = weir_repo_heads (l->f.store->repo, &db, &count)[0];
+    struct weir_id nothing = { { 5 } };
+    const struct fake_sent *answer = NULL;
+    Weir__Wanted here = WEIR__WANTED__INIT;
+    Weir__Wanted gone = WEIR__WANTED__INIT;
+    Weir__Wanted none = WEIR__WANTED__INIT;
+    Weir__Wanted *items[] = { &gone, &here, &none };
+    Weir__EntriesFind ask = WEIR__ENTRIES_FIND__INIT;
+    here.has_id = gone.has_id = true;
+    here.id = weir_field_id (&head);
+    gone.id = weir_field_id (&nothing);
+    ask.items = items;
+    ask.n_items = 3;
+    assert_int_not_equal (
+        fake_call (&l->f, WEIR_KIND_ENTRIES_FIND, &ask.base, weir_bytes (NULL, 0), &answer),
+        WEIR_OK); /* of which database? */
+    ask.has_db = true;
+    ask.db = weir_field_id (&db);
+    assert_int_equal (
+        fake_call (&l->f, WEIR_KIND_ENTRIES_FIND, &ask.base, weir_bytes (NULL, 0), &answer),
+        WEIR_OK);
+    const Weir__EntriesFound *m = (const Weir__EntriesFound *) fake_meta (answer);
+    assert_int_equal (m->n_ranges, 1);
+    assert_memory_equal (m->ranges[0]->tip.data, head.b, 32);
+    assert_true (m->ranges[0]->to_seq > m->ranges[0]->from_seq);
     lab_fini (l);
 }
 
@@ -364,6 +424,8 @@ main (void)
     weir_crypto_init ();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_frames_become_entries),
+        cmocka_unit_test (test_a_gap_is_told),
+        cmocka_unit_test (test_entries_are_found),
         cmocka_unit_test (test_no_ack_before_its_batch),
         cmocka_unit_test (test_a_digest_alone),
         cmocka_unit_test (test_full_mailboxes),
