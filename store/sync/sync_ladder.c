@@ -12,7 +12,7 @@
 #define ELSEWHERE_MS 1000u
 #define ELSEWHERE_STAGE_MS 300u
 #define LOOK_AGAIN_MS 30u
-#define HOLD_MS 5000u
+#define HOLD_MS 900u /* longer, and what it told is too old to go by; and its pushes wait as long */
 
 bool
 weir_sync_known (const struct weir_sync_pair *pair)

@@ -245,7 +245,7 @@ void
 weir_sync_settle (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_ms)
 {
     weir_sync_stand (self, pair);
-    if (pair->stage == WEIR_STAGE_REST && !pair->sending) {
+    if (pair->stage == WEIR_STAGE_REST && !pair->sending && !pair->held) {
         weir_ranges_clear (&pair->flying); /* not before: what is compared may be older than it */
     }
     if (pair->admitted && pair->stage == WEIR_STAGE_REST) {
