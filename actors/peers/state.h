@@ -334,14 +334,20 @@ void sync_step (struct peers *p, const struct weir_sync_event *event);
 void sync_session_up (struct peers *p, struct link *l);
 void sync_session_down (struct peers *p, struct link *l);
 void sync_take (struct peers *p, struct link *l, uint16_t kind, const ProtobufCMessage *meta);
-void sync_check (struct peers *p, const struct weir_id *device, const struct weir_id *db);
-void sync_due (struct peers *p, const struct weir_id *device, const struct weir_id *db);
 void sync_look_at_steps (struct peers *p); /* what became equal since: cursors, history */
 void sync_behind (struct peers *p, struct relation *r, enum weir_status status);
+/* WEIR_KIND_BEHIND or WEIR_KIND_IN_STEP. */
+void sync_tell_retry (struct peers *p, const struct relation *r, uint16_t kind,
+                      enum weir_status status);
 void sync_novel (struct peers *p, const Weir__Novel *m);
 void sync_acked (struct peers *p, const Weir__TransferAcked *m);
 void sync_arrived (struct peers *p, const Weir__TransferArrived *m);
 void sync_lost (struct peers *p, const Weir__TransferLost *m);
+
+/* ---- due.c ---- */
+/* NULL: all devices, all databases. */
+void sync_check (struct peers *p, const struct weir_id *device, const struct weir_id *db);
+void sync_due (struct peers *p, const struct weir_id *device, const struct weir_id *db);
 
 /* ---- pacing.c ---- */
 void pacing_open (const struct link *l, const struct relation *r, Weir__TransferOpen *m);

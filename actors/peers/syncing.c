@@ -347,8 +347,8 @@ stop_transfer (struct peers *p, const struct weir_sync_action *a)
 
 /* ---- actions: what others should know ---- */
 
-static void
-tell_retry (struct peers *p, const struct relation *r, uint16_t kind, enum weir_status status)
+void
+sync_tell_retry (struct peers *p, const struct relation *r, uint16_t kind, enum weir_status status)
 {
     Weir__Behind m = WEIR__BEHIND__INIT;
     m.has_device = m.has_db = m.has_status = true;
@@ -366,7 +366,7 @@ sync_behind (struct peers *p, struct relation *r, enum weir_status status)
     r->due = false;
     r->last_error = status;
     history_failed (p, r, status);
-    tell_retry (p, r, WEIR_KIND_BEHIND, status);
+    sync_tell_retry (p, r, WEIR_KIND_BEHIND, status);
 }
 
 static void
@@ -378,7 +378,7 @@ in_step (struct peers *p, const struct weir_sync_action *a)
     }
     if (r->behind) {
         r->behind = false;
-        tell_retry (p, r, WEIR_KIND_IN_STEP, WEIR_OK);
+        sync_tell_retry (p, r, WEIR_KIND_IN_STEP, WEIR_OK);
     }
     r->due = false;
     r->last_error = WEIR_OK;
@@ -659,33 +659,4 @@ sync_lost (struct peers *p, const Weir__TransferLost *m)
                                  .transfer = m->transfer,
                                  .status = weir_status_from_number (m->status) };
     sync_step (p, &e);
-}
-
-/* ---- by hand, and by retry ---- */
-
-void
-sync_check (struct peers *p, const struct weir_id *device, const struct weir_id *db)
-{
-    struct weir_sync_event e = { .type = WEIR_SYNC_CHECK };
-    e.device = device != NULL ? *device : weir_id_zero;
-    e.db = db != NULL ? *db : weir_id_zero;
-    sync_step (p, &e);
-}
-
-void
-sync_due (struct peers *p, const struct weir_id *device, const struct weir_id *db)
-{
-    struct device *d = device_find (p, device);
-    struct relation *r = d != NULL ? relation_find (d, db) : NULL;
-    if (r == NULL || !r->shared) {
-        return; /* nothing to be behind with: retry drops it by age */
-    }
-    if (d->link != NULL) {
-        sync_check (p, device, db);
-        return;
-    }
-    r->due = true;
-    d->due_ms = 0;
-    d->attempts = 0;
-    links_dial_soon (p);
 }

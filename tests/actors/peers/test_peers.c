@@ -1075,7 +1075,7 @@ store_and_transport_restart (void **state)
     due.db = weir_field_id (&w.db);
     side_deliver (&w.s[0], WEIR_KIND_DUE, RETRY, &due.base, weir_bytes (NULL, 0));
     world_pass (&w, 2000);
-    (void) told;
+    assert_int_equal (w.s[0].in_step, told + 1);
     world_fini (&w);
 }
 
