@@ -16,9 +16,13 @@
 #define TICK_MS 1000u
 #define MORE_MS 100u
 #define ASKS_MAX 32u /* messages in one round */
+#define ROTATE_MS 5000u
+
+#define NONES_MAX 64u /* beyond that they find out by waiting */
 
 struct owed {
     struct weir_id id;
+    struct weir_id blob;
     bool is_manifest;
 };
 
@@ -34,11 +38,12 @@ struct blob_peer {
     struct owed *owed; /* asked of us, in order */
     size_t n_owed;
     size_t cap_owed;
-    size_t given;        /* of these */
-    bool owes_none;      /* something of `none` was asked and is not here */
-    struct weir_id none; /* a blob */
-    bool was_refused;    /* it was said; they wait for MORE */
-    bool has_more;       /* since then */
+    size_t given;         /* of these */
+    struct weir_id *none; /* blobs of which something was asked that is not here */
+    size_t n_none;
+    size_t cap_none;
+    bool was_refused; /* it was said; they wait for MORE */
+    bool has_more;    /* since then */
     uint64_t told_ms;
 };
 
@@ -53,6 +58,7 @@ struct blob_db {
     uint64_t batch;
     struct weir_blob_totals due;
     bool look; /* something may be asked for */
+    uint64_t rotate_ms;
 };
 
 struct store_fetch {
@@ -75,6 +81,7 @@ static void
 peer_free (struct blob_peer *p)
 {
     free (p->owed);
+    free (p->none);
     free (p);
 }
 
@@ -247,6 +254,7 @@ struct round {
     const struct weir_id *db;
     struct ask *asks;
     size_t n_asks;
+    bool is_full; /* nobody has room */
     uint64_t now_ms;
 };
 
@@ -258,7 +266,8 @@ offer (void *context, const struct weir_piece *piece)
     enum weir_fetch_answer answer =
         weir_fetch_offer (r->s->fetch->fetch, r->db, piece, r->now_ms, &session);
     if (answer != WEIR_FETCH_ASK) {
-        return answer == WEIR_FETCH_WAIT;
+        r->is_full = answer == WEIR_FETCH_FULL;
+        return !r->is_full;
     }
     struct ask *a = NULL;
     for (size_t i = 0; i < r->n_asks && a == NULL; i++) {
@@ -299,6 +308,18 @@ say_ask (struct store *s, const struct weir_id *db, struct ask *a)
     }
 }
 
+/* Nobody has what is looked at now, and there is more: what others may have must not wait for who
+ * never comes back. */
+static void
+look_further (struct store *s, struct blob_db *d, const struct round *r)
+{
+    if (r->n_asks == 0 && !r->is_full && d->now.missing_blobs > WEIR_BLOBS_ACTIVE_MAX
+        && weir_fetch_asked_of (s->fetch->fetch, &d->id) == 0 && r->now_ms >= d->rotate_ms) {
+        weir_repo_blobs_rotate (s->repo, &d->id);
+        d->rotate_ms = r->now_ms + ROTATE_MS;
+    }
+}
+
 static void
 ask_for (struct store *s, struct blob_db *d)
 {
@@ -312,6 +333,7 @@ ask_for (struct store *s, struct blob_db *d)
         for (size_t i = 0; i < r.n_asks; i++) {
             say_ask (s, &d->id, &r.asks[i]);
         }
+        look_further (s, d, &r);
     }
     d->look = r.n_asks == ASKS_MAX;
     free (r.asks);
@@ -382,6 +404,20 @@ store_fetch_synced (struct store *s, uint64_t synced)
 
 /* ---- giving ---- */
 
+static void
+owe_none (struct blob_peer *p, const struct weir_id *blob)
+{
+    for (size_t i = 0; i < p->n_none; i++) {
+        if (weir_id_equal (&p->none[i], blob)) {
+            return;
+        }
+    }
+    if (p->n_none < NONES_MAX) {
+        weir_grow (&p->none, &p->cap_none, p->n_none + 1, sizeof *p->none);
+        p->none[p->n_none++] = *blob;
+    }
+}
+
 static bool
 give (struct store *s, struct blob_peer *p, const struct owed *o, struct weir_buf *bytes)
 {
@@ -389,7 +425,7 @@ give (struct store *s, struct blob_peer *p, const struct owed *o, struct weir_bu
     weir_buf_clear (bytes);
     enum weir_status status = weir_repo_piece_read (s->repo, &p->db, &o->id, o->is_manifest, bytes);
     if (status != WEIR_OK) {
-        p->owes_none = p->owes_none || !weir_id_is_zero (&p->none);
+        owe_none (p, &o->blob);
         if (status == WEIR_CORRUPT) {
             weir_actor_event (s->actor, "blob_damaged", NULL, &p->db, status,
                               "a piece of a blob did not have its hash; it is asked for again");
@@ -406,22 +442,26 @@ give (struct store *s, struct blob_peer *p, const struct owed *o, struct weir_bu
            == WEIR_OK;
 }
 
-static void
+/* The last of them; false: it could not be said now. */
+static bool
 say_none (struct store *s, struct blob_peer *p)
 {
+    const struct weir_id *blob = &p->none[p->n_none - 1];
     Weir__BlobNone m = WEIR__BLOB_NONE__INIT;
     struct weir_buf here = { 0 };
-    weir_ignore (weir_repo_blob_here (s->repo, &p->db, &p->none, &here));
+    weir_ignore (weir_repo_blob_here (s->repo, &p->db, blob, &here));
     m.has_tag = m.has_blob = m.has_here = true;
     m.tag = p->tag;
-    m.blob = weir_field_id (&p->none);
+    m.blob = weir_field_id (blob);
     m.here = weir_field_of (weir_buf_bytes (&here));
-    if (say (s, p, WEIR_KIND_W_BLOB_NONE, &m.base)) {
-        p->owes_none = false;
+    bool is_said = say (s, p, WEIR_KIND_W_BLOB_NONE, &m.base);
+    if (is_said) {
+        p->n_none--;
         p->was_refused = true;
         p->told_ms = weir_actor_now_ms (s->actor);
     }
     weir_buf_fini (&here);
+    return is_said;
 }
 
 static void
@@ -448,12 +488,12 @@ serve (struct store *s, struct blob_peer *p, struct weir_buf *bytes)
     if (p->given == p->n_owed) {
         p->given = p->n_owed = 0;
     }
-    if (p->owes_none) {
-        say_none (s, p);
-    } else if (p->was_refused && p->has_more && now >= p->told_ms + MORE_MS) {
+    while (p->n_none > 0 && say_none (s, p)) {
+    }
+    if (p->was_refused && p->has_more && now >= p->told_ms + MORE_MS) {
         say_more (s, p);
     }
-    return p->n_owed > 0 || p->owes_none || (p->was_refused && p->has_more);
+    return p->n_owed > 0 || p->n_none > 0 || (p->was_refused && p->has_more);
 }
 
 void
@@ -507,11 +547,11 @@ peer_on_link (struct store *s, const struct weir_mailbox_id *mailbox, uint64_t l
 }
 
 static void
-owe (struct blob_peer *p, const struct weir_id *id, bool is_manifest)
+owe (struct blob_peer *p, const struct weir_id *id, const struct weir_id *blob, bool is_manifest)
 {
     if (p->n_owed < QUEUE_PIECES_MAX) { /* beyond that they ask for more than they may */
         weir_grow (&p->owed, &p->cap_owed, p->n_owed + 1, sizeof *p->owed);
-        p->owed[p->n_owed++] = (struct owed){ *id, is_manifest };
+        p->owed[p->n_owed++] = (struct owed){ *id, *blob, is_manifest };
     }
 }
 
@@ -525,16 +565,15 @@ heard_want (struct store *s, const struct weir_mailbox_id *from, uint64_t link,
         || m->n_index > WEIR_FETCH_PIECES_MAX) {
         return;
     }
-    p->none = blob;
     if (m->n_index == 0) {
-        owe (p, &blob, true);
+        owe (p, &blob, &blob, true);
     }
     for (size_t i = 0; i < m->n_index; i++) {
         struct weir_id chunk;
         if (weir_repo_blob_chunk (s->repo, &p->db, &blob, m->index[i], &chunk) == WEIR_OK) {
-            owe (p, &chunk, false);
+            owe (p, &chunk, &blob, false);
         } else {
-            p->owes_none = true;
+            owe_none (p, &blob);
         }
     }
 }

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACTIVE_MAX 16u /* blobs whose missing chunks are listed in memory */
-
 /* ---- rows ---- */
 
 enum weir_status
@@ -281,7 +279,7 @@ weir_repo_blobs_activate (struct weir_repo *self, struct weir_repo_db *db)
     struct weir_bytes key;
     void *value = NULL;
     size_t passes = 0;
-    while (status == WEIR_OK && b->n_active < ACTIVE_MAX && !b->is_searched) {
+    while (status == WEIR_OK && b->n_active < WEIR_BLOBS_ACTIVE_MAX && !b->is_searched) {
         if (!weir_map_next (b->by_id, &b->scanned, &key, &value)) {
             b->scanned = 0;
             b->is_searched = ++passes == 2;
@@ -298,21 +296,37 @@ weir_repo_blobs_activate (struct weir_repo *self, struct weir_repo_db *db)
     return status;
 }
 
-void
-weir_repo_blobs_reset (struct weir_repo *self, struct weir_repo_db *db)
+static void
+deactivate (struct weir_repo_db *db)
 {
     struct weir_bytes key;
     void *value = NULL;
     weir_map_destroy (&db->blobs->missing, missing_free);
     db->blobs->missing = weir_map_new ();
     db->blobs->n_active = 0;
-    db->blobs->scanned = 0;
     db->blobs->is_searched = false;
     for (size_t i = 0; weir_map_next (db->blobs->by_id, &i, &key, &value);) {
         struct weir_repo_blob *blob = value;
         blob->is_active = false;
     }
+}
+
+void
+weir_repo_blobs_reset (struct weir_repo *self, struct weir_repo_db *db)
+{
+    deactivate (db);
+    db->blobs->scanned = db->blobs->active_from;
     weir_repo_blobs_changed (self, db);
+}
+
+void
+weir_repo_blobs_rotate (struct weir_repo *self, const struct weir_id *id)
+{
+    struct weir_repo_db *db = NULL;
+    if (weir_repo_db_get (self, id, &db) == WEIR_OK && db->blobs != NULL) {
+        deactivate (db);
+        db->blobs->active_from = db->blobs->scanned;
+    }
 }
 
 void
@@ -415,7 +429,7 @@ weir_repo_blob_totals (struct weir_repo *self, const struct weir_id *id,
         t.blobs++;
         t.bytes += blob->bytes;
         t.missing_blobs += !whole;
-        t.missing_bytes += whole ? 0 : blob->is_active ? blob->missing_bytes : blob->bytes;
+        t.missing_bytes += whole ? 0 : blob->missing_bytes > 0 ? blob->missing_bytes : blob->bytes;
     }
     *out = t;
     return WEIR_OK;

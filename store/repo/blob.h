@@ -11,6 +11,8 @@
 #include "store/dag/blob.h"
 #include "store/repo/repo.h"
 
+#define WEIR_BLOBS_ACTIVE_MAX 16u /* of a database, whose missing pieces are listed in memory */
+
 struct weir_blob_totals {
     uint64_t blobs; /* visible */
     uint64_t bytes;
@@ -62,6 +64,8 @@ WEIR_MUST enum weir_status weir_repo_piece_read (struct weir_repo *self, const s
 typedef bool (weir_piece_fn) (void *context, const struct weir_piece *piece);
 WEIR_MUST enum weir_status weir_repo_blob_wants (struct weir_repo *self, const struct weir_id *db,
                                                  weir_piece_fn *fn, void *context);
+/* Nobody has what is missing as far as it is looked at now: the next blobs have their turn. */
+void weir_repo_blobs_rotate (struct weir_repo *self, const struct weir_id *db);
 /* Stores one that is missing. WEIR_EXISTS: it is not missing (any more); WEIR_BAD_PAYLOAD: these
  * are other bytes. */
 WEIR_MUST enum weir_status weir_repo_piece_take (struct weir_repo *self, const struct weir_id *db,

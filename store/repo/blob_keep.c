@@ -154,6 +154,7 @@ collect (struct weir_repo *self, struct weir_repo_db *db, struct weir_repo_blob 
     weir_repo_delete (self, &key);
     weir_buf_clear (&db->blobs->manifest);
     blob->flags = 0;
+    blob->missing_bytes = 0; /* not known any more */
     weir_repo_blob_row (self, db, blob);
 }
 

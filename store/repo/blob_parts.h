@@ -23,7 +23,7 @@ struct weir_repo_blob {
     bool is_active; /* what it lacks is in `missing` */
     bool is_seen;   /* by the look at hand */
     uint32_t n_missing;
-    uint64_t missing_bytes;
+    uint64_t missing_bytes; /* 0: it was not looked at yet */
 };
 
 /* A piece that is not here. */
@@ -38,10 +38,11 @@ struct weir_repo_blobs {
     struct weir_map *by_id;   /* id -> weir_repo_blob */
     struct weir_map *missing; /* id -> weir_repo_missing, of the active ones */
     size_t n_active;
-    size_t scanned;   /* where the search for the next to be active goes on */
-    bool is_searched; /* it found nothing more */
-    bool is_changed;  /* since the outside was told */
-    bool is_noticed;  /* an entry named one since the document was looked at */
+    size_t scanned;     /* where the search for the next to be active goes on */
+    size_t active_from; /* and where it began */
+    bool is_searched;   /* it found nothing more */
+    bool is_changed;    /* since the outside was told */
+    bool is_noticed;    /* an entry named one since the document was looked at */
     uint64_t looked_position;
     uint64_t looked_ms;
     uint64_t swept_ms;

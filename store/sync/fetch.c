@@ -392,6 +392,16 @@ weir_fetch_asked (const struct weir_fetch *self)
     return weir_map_count (self->asked);
 }
 
+size_t
+weir_fetch_asked_of (const struct weir_fetch *self, const struct weir_id *db)
+{
+    size_t count = 0;
+    for (const struct source *s = self->sources; s != NULL; s = s->next) {
+        count += weir_id_equal (&s->db, db) ? s->out_pieces : 0;
+    }
+    return count;
+}
+
 void
 weir_fetch_sources (const struct weir_fetch *self, const struct weir_id *db, uint64_t now_ms,
                     struct weir_fetch_sources *out)

@@ -43,6 +43,7 @@ bool weir_fetch_is_wrong (struct weir_fetch *self, uint64_t session, uint64_t no
 size_t weir_fetch_late (struct weir_fetch *self, uint64_t now_ms);
 /* Pieces that are asked and did not come. */
 size_t weir_fetch_asked (const struct weir_fetch *self);
+size_t weir_fetch_asked_of (const struct weir_fetch *self, const struct weir_id *db);
 
 /* For people: sources of a database, and those which may have all of it. */
 struct weir_fetch_sources {

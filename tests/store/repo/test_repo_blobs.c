@@ -464,6 +464,47 @@ test_repaired_and_forgotten (void **state)
     free (bytes);
 }
 
+/* More blobs than are looked at, and those before them nobody has: theirs is the next turn. */
+static void
+test_rotated (void **state)
+{
+    struct node a;
+    struct node b;
+    struct weir_id db;
+    struct wants w = { .max = 64 };
+    (void) state;
+    node_init (&a, 1);
+    node_init (&b, 2);
+    db = node_create (&a, "a");
+    (void) node_grant (&a, &db, &b, WEIR_RIGHT_WRITE);
+    for (uint32_t i = 0; i < WEIR_BLOBS_ACTIVE_MAX + 2; i++) {
+        uint8_t *bytes = content (100, (uint8_t) i);
+        char path[32];
+        snprintf (path, sizeof path, "/f/%u", i);
+        struct weir_id blob = put (&a, &db, bytes, 100);
+        name (&a, &db, path, &blob, 100);
+        free (bytes);
+    }
+    node_pull (&b, &a, &db);
+    struct weir_blob_totals t = totals (&b, &db);
+    assert_int_equal (t.missing_blobs, WEIR_BLOBS_ACTIVE_MAX + 2);
+    assert_int_equal (weir_repo_blob_wants (b.repo, &db, want, &w), WEIR_OK);
+    assert_int_equal (w.count, WEIR_BLOBS_ACTIVE_MAX);
+    struct weir_id first = w.pieces[0].blob;
+    weir_repo_blobs_rotate (b.repo, &db);
+    w.count = 0;
+    assert_int_equal (weir_repo_blob_wants (b.repo, &db, want, &w), WEIR_OK);
+    assert_int_equal (w.count, WEIR_BLOBS_ACTIVE_MAX);
+    assert_memory_equal (&w.pieces[2].blob, &first, sizeof first); /* the two others, then anew */
+    struct weir_blob_totals after = totals (&b, &db);
+    assert_memory_equal (&after, &t, sizeof t);
+    while (fetch (&b, &a, &db, 1) > 0) { /* a manifest that comes does not turn it back */
+    }
+    assert_int_equal (totals (&b, &db).missing_blobs, 0);
+    node_fini (&a);
+    node_fini (&b);
+}
+
 int
 main (void)
 {
@@ -471,6 +512,7 @@ main (void)
         cmocka_unit_test (test_put_and_read),   cmocka_unit_test (test_missing_and_fetched),
         cmocka_unit_test (test_lying_manifest), cmocka_unit_test (test_collected),
         cmocka_unit_test (test_damage),         cmocka_unit_test (test_repaired_and_forgotten),
+        cmocka_unit_test (test_rotated),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
