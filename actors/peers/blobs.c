@@ -189,6 +189,9 @@ blobs_in_step (struct peers *p, struct relation *r, const char **why)
         *why = "content of blobs is not here yet";
         return false;
     }
-    *why = "content of blobs is not there yet";
-    return r->blobs.missing == 0;
+    if (r->blobs.missing > 0) {
+        *why = "content of blobs is not there yet";
+        return false;
+    }
+    return true; /* and nothing to say of it */
 }

@@ -187,9 +187,21 @@ write_all (int fd, struct weir_bytes bytes, struct weir_error *e)
     return WEIR_OK;
 }
 
+/* A file is opened once there is something for it: what it held outlives a get that fails. */
+static enum weir_status
+write_part (const char *file, int *fd, struct weir_bytes bytes, struct weir_error *e)
+{
+    if (*fd < 0) {
+        *fd = open (file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    }
+    return *fd >= 0 ? write_all (*fd, bytes, e)
+                    : weir_error_set (e, WEIR_CANNOT_CREATE, NULL, "cannot write %s: %s", file,
+                                      strerror (errno));
+}
+
 /* From `offset` up to `length` bytes, in parts. */
 static int
-get_all (struct cli *c, int fd, uint64_t offset, uint64_t length)
+get_all (struct cli *c, const char *file, int *fd, uint64_t offset, uint64_t length)
 {
     Weir__BlobGet ask = WEIR__BLOB_GET__INIT;
     struct weir_error e = { 0 };
@@ -217,7 +229,7 @@ get_all (struct cli *c, int fd, uint64_t offset, uint64_t length)
             ask.has_blob = true;
             ask.blob = weir_field_of (weir_bytes (blob, sizeof blob));
         }
-        if (write_all (fd, weir_buf_bytes (&reply.body), &e) != WEIR_OK) {
+        if (write_part (file, fd, weir_buf_bytes (&reply.body), &e) != WEIR_OK) {
             code = cli_fail (c, &e);
         }
         bool ended = reply.body.len == 0;
@@ -253,17 +265,11 @@ get (struct cli *c)
     if (is_stdout && (c->json || isatty (STDOUT_FILENO) != 0)) {
         return cli_fail_status (c, WEIR_USAGE, "content is bytes: -o FILE says where they go");
     }
-    int fd =
-        is_stdout ? STDOUT_FILENO : open (file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        (void) weir_error_set (&e, WEIR_CANNOT_CREATE, NULL, "cannot write %s: %s", file,
-                               strerror (errno));
-        return cli_fail (c, &e);
-    }
+    int fd = is_stdout ? STDOUT_FILENO : -1;
     c->waits = cli_option (c, "timeout") != NULL;
-    int code = get_all (c, fd, offset, length);
+    int code = get_all (c, file, &fd, offset, length);
     if (!is_stdout) {
-        if (close (fd) != 0 && code == 0) {
+        if (fd >= 0 && close (fd) != 0 && code == 0) {
             code = cli_fail_status (c, WEIR_IO_ERROR, "cannot write the content");
         }
         if (code == 0 && c->json) {

@@ -37,6 +37,9 @@ cmp "$DIR/part" <(tail -c +65531 "$DIR/big" | head -c 1000) || fail "a part diff
 on hub doc set files /f/plain 1 >/dev/null
 expect 6 "no blob" on hub doc blob get files /f/plain
 expect 4 "nothing at" on hub doc blob get files /f/none
+echo "was here" >"$DIR/kept"
+expect 4 "nothing at" on hub doc blob get files /f/none -o "$DIR/kept"
+same "$(cat "$DIR/kept")" "was here"
 same "$(on hub doc blob put files /f/again "$DIR/big" --json | field sent)" 0
 
 echo "* a put that is killed goes on where it was"
@@ -61,6 +64,8 @@ on anna sync wait files --timeout 60s >/dev/null
 same "$(lacks anna files)" 0
 reads anna files /f/big "$DIR/big"
 on hub sync wait files --peer anna --timeout 20s >/dev/null
+on hub sync status >"$DIR/status"
+if grep -q "content of blobs" "$DIR/status"; then fail "in step, and still a reason why not"; fi
 
 echo "* through a hub: put by one leaf, read by the other"
 make_node ben
