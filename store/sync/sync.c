@@ -89,6 +89,7 @@ start_over (struct weir_sync_pair *pair)
     pair->hesitated = false;
     pair->differs_ms = 0;
     pair->attempts = 0;
+    pair->unanswered = 0;
     pair->ladder_ms = 0;
     pair->recheck_ms = WEIR_SYNC_NEVER;
 }

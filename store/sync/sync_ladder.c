@@ -300,6 +300,7 @@ most (uint64_t a, uint64_t b)
 void
 weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told, uint64_t now_ms)
 {
+    pair->unanswered = told ? 0 : pair->unanswered;
     if (!weir_sync_known (pair)) {
         return;
     }
@@ -371,7 +372,8 @@ weir_sync_recheck (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t
         return;
     }
     weir_sync_say_digests (self, pair->session, WEIR_SAY_ONE, pair, true);
-    pair->recheck_ms = now_ms + backoff (self, pair->attempts + 2);
+    pair->unanswered++;
+    pair->recheck_ms = now_ms + backoff (self, pair->attempts + 1 + pair->unanswered);
 }
 
 void

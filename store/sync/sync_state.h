@@ -174,6 +174,7 @@ struct weir_sync_pair {
     uint64_t recheck_ms;
     uint64_t ladder_ms;         /* no sooner than this again */
     unsigned attempts;          /* ladders since the last equality */
+    unsigned unanswered;        /* digests asked for since the last that was told */
     bool turn;                  /* the smaller id did not ask: we do */
     struct weir_id ladder_ours; /* digests at the last ladder and the last DIFFERS */
     struct weir_id ladder_theirs;
