@@ -116,6 +116,11 @@ walk a 2 0 "doc mark" notes /m/t 0 4 bold true --expand wide
 echo "text" >"$DIR/file"
 walk a 0 1 "doc text" notes /m/t update "$DIR/file"
 walk a 4 0 "doc text" notes /m/t update "$DIR/nosuch"
+walk a 0 1 "doc blob" put notes /m/file "$DIR/file"
+walk a 0 1 "doc blob" get notes /m/file -o "$DIR/copy"
+cmp -s "$DIR/file" "$DIR/copy" || fail "the content of a blob is not what was put"
+walk a 4 0 "doc blob" put notes /m/file "$DIR/nosuch"
+walk a 4 0 "doc blob" get notes /m/none -o "$DIR/copy"
 walk a 0 1 "doc insert" notes /m/l 0 '{"x": 1}'
 walk a 0 1 "doc insert" notes /m/v 0 1 --movable
 walk a 0 1 "doc insert" notes /m/v - 2
