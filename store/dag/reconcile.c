@@ -175,9 +175,9 @@ put_list (const struct weir_reconcile *r, size_t from, size_t to, const struct b
     }
 }
 
-/* Where the range from `from` to `to` may be cut near `at`: between two chains. */
+/* Where the chain ends that the row before `at` is of, at `to` at the latest. */
 static size_t
-cut_at (const struct weir_reconcile *r, size_t at, size_t to)
+chain_end (const struct weir_reconcile *r, size_t at, size_t to)
 {
     while (at < to
            && weir_chain_compare (&r->ours->rows[at - 1].chain, &r->ours->rows[at].chain) == 0) {
@@ -186,41 +186,76 @@ cut_at (const struct weir_reconcile *r, size_t at, size_t to)
     return at;
 }
 
-/* One range: its few rows, or hashes of its parts. False: no room. */
+/* Where the chain begins that the row before `at` is of, at `from` at the earliest. */
+static size_t
+chain_begin (const struct weir_reconcile *r, size_t from, size_t at)
+{
+    while (--at > from
+           && weir_chain_compare (&r->ours->rows[at - 1].chain, &r->ours->rows[at].chain) == 0) {
+    }
+    return at;
+}
+
+static bool
+is_one_chain (const struct weir_reconcile *r, size_t from, size_t to)
+{
+    return to > from
+           && weir_chain_compare (&r->ours->rows[from].chain, &r->ours->rows[to - 1].chain) == 0;
+}
+
+/* `bound`: the end of the range that the part is of, which ends at `whole`. */
+static bool
+put_part (const struct weir_reconcile *r, size_t from, size_t to, size_t whole,
+          const struct bound *bound, struct weir_buf *out)
+{
+    uint8_t hash[HASH_BYTES];
+    if (from == to) {
+        return true;
+    }
+    if (out->len + CHAIN_BYTES + HASH_BYTES + 2u > r->bytes_max) {
+        return false;
+    }
+    struct bound part =
+        to == whole ? *bound : bound_between (&r->ours->rows[to - 1], &r->ours->rows[to]);
+    hash_rows (r, from, to, hash);
+    weir_buf_put_u8 (out, ITEM_HASH);
+    put_bound (out, &part);
+    weir_buf_put (out, hash, HASH_BYTES);
+    return true;
+}
+
+/* One range: its few rows, or hashes of its parts. A chain is never cut in two; one of many tips is
+ * a part of its own, so that each part is less than the whole and the next answer gets further.
+ * False: no room. */
 static bool
 put_range (const struct weir_reconcile *r, size_t from, size_t to, const struct bound *bound,
            size_t fanout, struct weir_buf *out)
 {
     size_t n = to - from;
-    bool one_chain =
-        n > 0 && weir_chain_compare (&r->ours->rows[from].chain, &r->ours->rows[to - 1].chain) == 0;
-    if (n <= LIST_ROWS || one_chain) {
+    if (n <= LIST_ROWS || is_one_chain (r, from, to)) {
         if (out->len + n * (CHAIN_BYTES + WEIR_ID_BYTES + 12u) + 64u > r->bytes_max) {
             return false;
         }
         put_list (r, from, to, bound, out);
         return true;
     }
-    if (out->len + fanout * (CHAIN_BYTES + HASH_BYTES + 2u) > r->bytes_max) {
-        return false;
-    }
+    bool fits = out->len + fanout * (CHAIN_BYTES + HASH_BYTES + 2u) <= r->bytes_max;
     size_t at = from;
-    for (size_t i = 1; i <= fanout && at < to; i++) {
+    for (size_t i = 1; fits && i <= fanout && at < to; i++) {
         size_t want = from + n * i / fanout;
-        size_t next = want > at ? cut_at (r, want, to) : at;
-        if (next == at) {
+        if (want <= at) {
             continue;
         }
-        struct bound part =
-            next == to ? *bound : bound_between (&r->ours->rows[next - 1], &r->ours->rows[next]);
-        uint8_t hash[HASH_BYTES];
-        hash_rows (r, at, next, hash);
-        weir_buf_put_u8 (out, ITEM_HASH);
-        put_bound (out, &part);
-        weir_buf_put (out, hash, HASH_BYTES);
-        at = next;
+        size_t end = chain_end (r, want, to);
+        size_t begin = end > want ? chain_begin (r, at, want) : at;
+        if (begin > at && (end - begin > LIST_ROWS || (at == from && end == to))) {
+            fits = put_part (r, at, begin, to, bound, out);
+            at = begin;
+        }
+        fits = fits && put_part (r, at, end, to, bound, out);
+        at = end;
     }
-    return true;
+    return fits;
 }
 
 void
@@ -233,8 +268,15 @@ weir_reconcile_begin (const struct weir_reconcile *r, struct weir_buf *out)
         fanout *= 2;
     }
     weir_buf_put_u8 (out, VERSION);
-    if (!put_range (r, 0, r->ours->count, &end, fanout, out)) {
-        (void) put_range (r, 0, r->ours->count, &end, FANOUT, out);
+    size_t mark = out->len;
+    bool fits = put_range (r, 0, r->ours->count, &end, fanout, out);
+    if (!fits) {
+        out->len = mark;
+        fits = put_range (r, 0, r->ours->count, &end, FANOUT, out);
+    }
+    if (!fits) { /* one chain, of too many tips to be told: maybe they hold few of them */
+        out->len = mark;
+        (void) put_part (r, 0, r->ours->count, r->ours->count, &end, out);
     }
 }
 
@@ -385,11 +427,14 @@ struct answer {
     size_t n_rows;
 };
 
-static void
+/* False: the chain has more tips than there is room for; nothing of it is said then. */
+static bool
 put_chain (const struct weir_reconcile *r, const struct weir_chain *chain, unsigned flags,
            struct answer *a)
 {
     size_t n = 0;
+    size_t mark = a->rows.len;
+    size_t n_before = a->n_rows;
     const struct weir_row *ours = weir_vector_chain (r->ours, chain, &n);
     if (n == 0) {
         struct weir_row absent = { .chain = *chain };
@@ -402,7 +447,13 @@ put_chain (const struct weir_reconcile *r, const struct weir_chain *chain, unsig
             put_samples (r, &ours[i], &a->rows);
         }
         a->n_rows++;
+        if (a->rows.len - mark > r->bytes_max / 2) {
+            a->rows.len = mark;
+            a->n_rows = n_before;
+            return false;
+        }
     }
+    return true;
 }
 
 /* `mine`: our rows of the range, or of the chains, that the item is about. */
@@ -427,10 +478,9 @@ settle (const struct weir_reconcile *r, const struct weir_vector *mine, const st
         /* Open, and not yet said: they may have taken our tip for an extension of theirs. */
         if (list ? tells_news (r, t, at, end) : wanted || asked || (open && !again)) {
             result->chains++;
-            if (a->rows.len > r->bytes_max / 2) {
+            if (a->rows.len > r->bytes_max / 2 || !put_chain (r, chain, flags, a)) {
                 result->cut = true;
             } else {
-                put_chain (r, chain, flags, a);
                 result->answer = result->answer || wanted;
             }
         }
@@ -482,11 +532,18 @@ take_chains (const struct weir_reconcile *r, struct weir_reader *in, struct told
     return true;
 }
 
-/* A range whose hash was told: nothing when it is ours, else what ours is made of. `said` is the
- * bound up to which the answer says something. */
+/* The ranges of an answer. */
+struct saying {
+    struct bound to; /* up to it something was said */
+    bool full;
+};
+
+/* A range whose hash was told: nothing when it is ours, else what ours is made of. A chain of more
+ * tips than fit is skipped, and the ranges behind it are not: else who forks his chain often enough
+ * would keep all that is behind it from being found, each time. */
 static bool
 take_hash (const struct weir_reconcile *r, struct weir_reader *in, const struct bound *last,
-           const struct bound *bound, struct bound *said, struct weir_buf *out,
+           const struct bound *bound, struct saying *said, struct weir_buf *out,
            struct weir_reconciled *result)
 {
     struct weir_bytes told = weir_read_bytes (in, HASH_BYTES);
@@ -497,21 +554,22 @@ take_hash (const struct weir_reconcile *r, struct weir_reader *in, const struct 
     size_t from = place (r->ours, last);
     size_t to = place (r->ours, bound);
     hash_rows (r, from, to, hash);
-    if (memcmp (hash, told.data, HASH_BYTES) == 0 || result->cut) {
+    if (memcmp (hash, told.data, HASH_BYTES) == 0 || said->full) {
         return true;
     }
     size_t mark = out->len;
-    if (memcmp (said->bytes, last->bytes, CHAIN_BYTES) != 0) {
+    if (memcmp (said->to.bytes, last->bytes, CHAIN_BYTES) != 0) {
         weir_buf_put_u8 (out, ITEM_SKIP);
         put_bound (out, last);
     }
     if (!put_range (r, from, to, bound, FANOUT, out)) {
         out->len = mark;
         result->cut = true;
+        said->full = !is_one_chain (r, from, to);
         return true;
     }
     result->answer = result->answer || to > from; /* an empty list says it all */
-    *said = *bound;
+    said->to = *bound;
     return true;
 }
 
@@ -532,7 +590,7 @@ weir_reconcile_step (const struct weir_reconcile *r, struct weir_bytes message,
 {
     struct weir_reader in = weir_reader (message);
     struct bound last = { .end = false };
-    struct bound said = { .end = false };
+    struct saying said = { .full = false };
     struct bound bound = { .end = false };
     struct told told = { 0 };
     struct answer listed = { .n_rows = 0 };

@@ -31,7 +31,8 @@ struct weir_reconcile {
     const struct weir_vector *ours;
     const struct weir_compare_store *store;
     struct weir_id key; /* of the session: nobody can prepare rows for it */
-    size_t bytes_max;   /* of a message to say; what does not fit is left for another time */
+    size_t bytes_max;   /* of a message to say; what does not fit is left for another time, and a
+                         * chain of more tips than fit is passed over */
 };
 
 /* What a message led to; zero-initialised is empty. Owns lacks. */

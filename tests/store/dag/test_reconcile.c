@@ -1,7 +1,8 @@
 /* Goal: two vectors, whatever they hold, are reconciled in at most six messages: what each side
  * finds that the other lacks is the difference of the sets, by a model that knows every entry;
  * forks included, up to 20,000 chains. One chain apart in 20,000 costs few bytes; a bound on
- * bytes is kept and the rest found by beginning again. Messages that make no sense are refused,
+ * bytes is kept and the rest found by beginning again; a chain that fits into no message does not
+ * keep those behind it from being found. Messages that make no sense are refused,
  * and those that lie cost no more than their length. */
 
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "store/base/limits.h"
 #include "store/base/map.h"
 #include "store/base/rand.h"
 #include "store/dag/reconcile.h"
@@ -435,6 +437,82 @@ test_cut (void **state)
     world_fini (&w);
 }
 
+/* One chain of very many branches among others, told or held by either side or by both: it does not
+ * fit into a message, and yet all the others are found, before it and behind it. */
+static void
+test_many_branches (void **state)
+{
+    (void) state;
+    for (unsigned which = 0; which < 3; which++) {
+        struct world w = { .by_id = weir_map_new () };
+        struct side a;
+        struct side b;
+        for (unsigned i = 0; i <= 200; i++) {
+            struct weir_chain chain = { .author = { { (uint8_t) (1 + i), 5 } }, .lane = 1 };
+            uint32_t first = add (&w, &chain, NONE);
+            for (unsigned k = i == 100 ? 4000 : 1; k > 0; k--) {
+                uint32_t tip = add (&w, &chain, first);
+                w.entries[tip].forked = i == 100;
+            }
+            w.entries[first].forked = i == 100;
+        }
+        side_init (&a, &w);
+        side_init (&b, &w);
+        for (uint32_t i = 0; i < w.n; i++) {
+            const struct entry *e = &w.entries[i];
+            bool ours = e->seq == 0 || e->chain.author.b[0] % 2 == 0;
+            hold (&a, e->forked ? (which == 0 || (which == 1 && i % 97 != 0) ? i : NONE)
+                                : (ours ? i : NONE));
+            hold (&b, e->forked ? (which != 0 && i % 89 != 0 ? i : NONE)
+                                : (!ours || e->seq == 0 ? i : NONE));
+        }
+        make_vector (&a);
+        make_vector (&b);
+        a.r.bytes_max = b.r.bytes_max = WEIR_LADDER_BYTES_MAX;
+        struct cost cost = reconcile (&a, &b);
+        assert_true (cost.messages <= WEIR_RECONCILE_MESSAGES_MAX);
+        for (uint32_t i = 0; i < w.n; i++) { /* of the one chain, what is found is no matter */
+            if (!w.entries[i].forked
+                && (a.sent[i] != (a.held[i] && !b.held[i])
+                    || b.sent[i] != (b.held[i] && !a.held[i]))) {
+                fail_msg ("%u: chain %u was not found", which, w.entries[i].chain.author.b[0]);
+            }
+        }
+        side_fini (&a);
+        side_fini (&b);
+        world_fini (&w);
+    }
+}
+
+/* The same chain, and nothing else: who holds few of its branches is told the others. */
+static void
+test_only_branches (void **state)
+{
+    (void) state;
+    struct world w = { .by_id = weir_map_new () };
+    struct weir_chain chain = { .author = { { 1 } }, .lane = 1 };
+    struct side a;
+    struct side b;
+    for (unsigned i = 0; i < 4500; i++) {
+        uint32_t first = add (&w, &chain, NONE);
+        w.entries[first].forked = true;
+    }
+    side_init (&a, &w);
+    side_init (&b, &w);
+    for (uint32_t i = 0; i < w.n; i++) {
+        hold (&a, i);
+        hold (&b, i % 500 == 0 ? i : NONE);
+    }
+    make_vector (&a);
+    make_vector (&b);
+    a.r.bytes_max = b.r.bytes_max = WEIR_LADDER_BYTES_MAX;
+    assert_int_equal (reconcile (&a, &b).messages, 2);
+    check (&a, &b);
+    side_fini (&a);
+    side_fini (&b);
+    world_fini (&w);
+}
+
 static enum weir_status
 try (struct side *s, const void *bytes, size_t len, size_t *answer)
 {
@@ -589,6 +667,8 @@ main (void)
         cmocka_unit_test (test_one_side_empty),
         cmocka_unit_test (test_one_entry_apart),
         cmocka_unit_test (test_cut),
+        cmocka_unit_test (test_many_branches),
+        cmocka_unit_test (test_only_branches),
         cmocka_unit_test (test_nonsense),
         cmocka_unit_test (test_lies),
         cmocka_unit_test (test_broken),
