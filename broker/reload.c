@@ -65,7 +65,8 @@ weir_reload (struct weir_broker *b, struct weir_arena *arena, Weir__ConfigReload
     struct weir_setting_row *was = weir_alloc (2 * sizeof *was);
     struct weir_setting_row *is = was + 1;
     size_t applied = 0;
-    enum weir_status status = weir_settings_load (fresh, b->paths.config, false, e);
+    /* Without its file a node may begin; but one that is gone is no wish for the defaults. */
+    enum weir_status status = weir_settings_load (fresh, b->paths.config, true, e);
     if (status != WEIR_OK) {
         goto done;
     }

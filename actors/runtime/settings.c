@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "actors/runtime/settings_file.h"
@@ -271,18 +272,42 @@ weir_settings_parse (struct weir_settings_values *v, struct weir_bytes text, con
     return weir_settings_file_read (text, name, value_from_file, &from, e);
 }
 
+/* Opens the file, without waiting for whoever would write into a pipe: a node reads it again while
+ * it runs. *fd is -1 where there is none and there need not be. */
+static enum weir_status
+open_file (const char *file, bool must_exist, int *fd, struct weir_error *e)
+{
+    struct stat st;
+    *fd = open (file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (*fd < 0 && errno == ENOENT) {
+        return !must_exist ? WEIR_OK
+                           : weir_error_set (e, WEIR_BAD_CONFIG,
+                                             "put it back; weir config show lists every setting",
+                                             "there is no file %s", file);
+    }
+    if (*fd < 0 && errno != ENXIO) {
+        return weir_error_set (e, WEIR_BAD_CONFIG, NULL, "cannot read %s: %s", file,
+                               strerror (errno));
+    }
+    if (*fd >= 0 && fstat (*fd, &st) == 0 && S_ISREG (st.st_mode)) {
+        return WEIR_OK;
+    }
+    if (*fd >= 0) {
+        (void) close (*fd);
+        *fd = -1;
+    }
+    return weir_error_set (e, WEIR_BAD_CONFIG, "settings are read from a file of text",
+                           "%s is no regular file", file);
+}
+
 static enum weir_status
 read_file (struct weir_settings_values *v, const char *file, bool must_exist, struct weir_error *e)
 {
-    enum weir_status status = WEIR_OK;
     struct weir_buf text = { 0 };
-    int fd = open (file, O_RDONLY | O_CLOEXEC);
+    int fd = -1;
+    enum weir_status status = open_file (file, must_exist, &fd, e);
     if (fd < 0) {
-        if (errno == ENOENT && !must_exist) {
-            return WEIR_OK;
-        }
-        return weir_error_set (e, WEIR_BAD_CONFIG, NULL, "cannot read %s: %s", file,
-                               strerror (errno));
+        return status;
     }
     for (;;) {
         weir_buf_reserve (&text, WEIR_SETTINGS_BYTES_MAX + 1 - text.len);

@@ -28,7 +28,8 @@ struct weir_settings_values {
 };
 
 /* Defaults, then the file (NULL or absent: skipped unless `must_exist`), then the environment.
- * WEIR_BAD_CONFIG names file, line, key, value, what is allowed, and the likely key meant. */
+ * WEIR_BAD_CONFIG names file, line, key, value, what is allowed, and the likely key meant. What is
+ * no regular file is refused, and not waited for. */
 WEIR_MUST enum weir_status weir_settings_load (struct weir_settings_values *out, const char *file,
                                                bool must_exist, struct weir_error *e);
 /* The same from the text of a file called `name`, on top of what is in `v` already. */

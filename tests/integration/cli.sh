@@ -298,6 +298,14 @@ has '"key": *"listen".*"applied": *false'
 has '"restart_needed": *true'
 printf 'batch_size = many\n' >>"$DIR/a/weir.conf"
 walk a 78 0 "config reload" # nothing of it counts
+mv "$DIR/a/weir.conf" "$DIR/a/weir.conf.away"
+walk a 78 0 "config reload" # a file that is gone is no wish for the defaults
+grep -q "hint" "$DIR/err" || fail "no hint in: $(cat "$DIR/err")"
+mkfifo "$DIR/a/weir.conf"
+kill -HUP "${PID[a]}" # a pipe is refused, and not waited for
+until_true 10 grep -q "config_reloaded.*no regular file" "$DIR/a.log"
+rm "$DIR/a/weir.conf"
+mv "$DIR/a/weir.conf.away" "$DIR/a/weir.conf"
 sed -i '/^batch_size\|^log_level\|^listen/d' "$DIR/a/weir.conf"
 printf 'listen = tcp://127.0.0.1:0\n' >>"$DIR/a/weir.conf"
 reloaded () { on a events --json | grep '"config_reloaded"' | tail -n 1 | grep -q "applied=2"; }

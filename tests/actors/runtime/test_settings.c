@@ -175,6 +175,50 @@ test_environment_over_file (void **state)
     assert_int_equal (unlink (path), 0);
 }
 
+/* A pipe that nobody writes into, a folder, a device: refused at once, whether there must be a file
+ * or not; a symbolic link to a file is as good as the file. */
+static void
+test_no_regular_file (void **state)
+{
+    (void) state;
+    char folder[] = "/tmp/weir-conf-XXXXXX";
+    char pipe_path[64];
+    char link_path[64];
+    char file_path[64];
+    struct weir_settings_values v;
+    assert_non_null (mkdtemp (folder));
+    (void) snprintf (pipe_path, sizeof pipe_path, "%s/pipe", folder);
+    (void) snprintf (link_path, sizeof link_path, "%s/link", folder);
+    (void) snprintf (file_path, sizeof file_path, "%s/file", folder);
+    assert_int_equal (mkfifo (pipe_path, 0600), 0);
+    assert_int_equal (symlink ("file", link_path), 0);
+    const char *const refused[] = { pipe_path, folder, "/dev/null" };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        for (int must_exist = 0; must_exist < 2; must_exist++) {
+            struct weir_error e = { 0 };
+            assert_int_equal (weir_settings_load (&v, refused[i], must_exist != 0, &e),
+                              WEIR_BAD_CONFIG);
+            assert_non_null (strstr (e.what, refused[i]));
+            assert_non_null (strstr (e.what, "is no regular file"));
+            assert_true (e.hint[0] != '\0');
+        }
+    }
+    struct weir_error e = { 0 };
+    assert_int_equal (weir_settings_load (&v, link_path, true, &e), WEIR_BAD_CONFIG);
+    assert_non_null (strstr (e.what, "there is no file"));
+    assert_true (e.hint[0] != '\0');
+    int fd = open (file_path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_true (fd >= 0);
+    assert_int_equal (write (fd, "batch_size = 5\n", 15), 15);
+    (void) close (fd);
+    assert_int_equal (weir_settings_load (&v, link_path, true, &e), WEIR_OK);
+    assert_int_equal (v.batch_size, 5);
+    assert_int_equal (unlink (file_path), 0);
+    assert_int_equal (unlink (link_path), 0);
+    assert_int_equal (unlink (pipe_path), 0);
+    assert_int_equal (rmdir (folder), 0);
+}
+
 /* The sample is a valid file that changes nothing, and still is one with every # taken away. */
 static void
 test_sample (void **state)
@@ -308,6 +352,7 @@ main (void)
         cmocka_unit_test (test_file_over_default),
         cmocka_unit_test (test_mistakes_are_named),
         cmocka_unit_test (test_environment_over_file),
+        cmocka_unit_test (test_no_regular_file),
         cmocka_unit_test (test_sample),
         cmocka_unit_test (test_paths),
         cmocka_unit_test (test_default_paths),
