@@ -216,17 +216,19 @@ dial_failed (struct peers *p, struct device *d, enum weir_status status, const c
 }
 
 static void
-session_ended (struct peers *p, struct link *l, enum weir_status status, const char *why)
+session_ended (struct peers *p, struct link *l, enum weir_status status, const char *why, bool gone)
 {
     struct device *d = l->device;
+    /* What this node decided is no error of theirs: rights and blocks tell it. */
+    bool ours = !gone && !l->told_bye && (status == WEIR_REFUSED || status == WEIR_REMOVED);
     d->link = NULL;
     d->last_seen_ms = weir_actor_wall_ms (p->actor);
     d->dirty = true;
     d->attempts = 0;
     d->due_ms = weir_actor_now_ms (p->actor) + link_backoff (p, 0);
     if (status != WEIR_EXISTS) {
-        device_error (d, status, why);
-        if (is_persistent (status)) {
+        device_error (d, ours ? WEIR_OK : status, ours ? "" : why);
+        if (is_persistent (status) && !ours) {
             d->due_ms = weir_actor_now_ms (p->actor) + PERSISTENT_DELAY_MS;
         }
         weir_actor_event (p->actor, "peer_disconnected", &d->id, NULL, status, "%s", why);
@@ -262,7 +264,7 @@ link_end (struct peers *p, struct link *l, enum weir_status status, const char *
                     l->address, weir_status_code (status), why);
     struct device *d = l->device;
     if (d != NULL && d->link == l) {
-        session_ended (p, l, status, why);
+        session_ended (p, l, status, why, gone);
     }
     if (d != NULL && d->dial == l) {
         d->dial = NULL;

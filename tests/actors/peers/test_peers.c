@@ -580,7 +580,8 @@ blocked (void **state)
     assert_int_equal (w.s[0].n_admitted, 0);
     world_pass (&w, 5000);
     assert_false (is_connected (&w, 0));
-    side_kill (&w, 0); /* it is remembered */
+    assert_int_equal (side_other (&w, 0)->last_error, WEIR_OK); /* ours, and no refusal of theirs */
+    side_kill (&w, 0);                                          /* it is remembered */
     side_start (&w, 0);
     world_pass (&w, 3000);
     assert_false (is_connected (&w, 0));
