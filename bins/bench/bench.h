@@ -23,6 +23,7 @@ struct bench {
     uint64_t databases;
     uint64_t nodes;
     uint64_t seconds;
+    uint64_t megabytes;
     const char *topology; /* NULL: the bench's default */
     uint64_t samples;
     bool turns;

@@ -1,5 +1,5 @@
-/* A blob put on one node, fetched by another, and read there: MB/s of each. `--payload` is its size
- * in bytes (64 MiB). Random bytes, so that compression cannot make it look small; what is put is on
+/* A blob put on one node, fetched by another, and read there: MB/s of each. `--megabytes` is its
+ * size (64). Random bytes, so that compression cannot make it look small; what is put is on
  * disk when its clock stops, and so is what is fetched. */
 
 #include <string.h>
@@ -73,7 +73,7 @@ bench_blob (struct bench *b)
     struct bench_node c;
     struct weir_rand random;
     char db[WEIR_ID_TEXT + 1];
-    uint64_t bytes = b->payload >= WEIR_CHUNK_BYTES ? b->payload : BYTES_DEFAULT;
+    uint64_t bytes = b->megabytes > 0 ? b->megabytes << 20 : BYTES_DEFAULT;
     weir_rand_init (&random, 1);
     bench_node_init (b, &a, "writer", "hub", "tcp://127.0.0.1:0");
     bench_node_init (b, &c, "reader", "leaf", NULL);

@@ -68,6 +68,7 @@ static const struct {
     { "databases", NUMBER, offsetof (struct bench, databases), 60000 },
     { "nodes", NUMBER, offsetof (struct bench, nodes), 64 },
     { "seconds", NUMBER, offsetof (struct bench, seconds), 86400 },
+    { "megabytes", NUMBER, offsetof (struct bench, megabytes), 1024 },
     { "topology", WORD, offsetof (struct bench, topology), 0 },
     { "dir", WORD, offsetof (struct bench, dir), 0 },
     { "turns", FLAG, offsetof (struct bench, turns), 0 },
