@@ -172,6 +172,8 @@ ladder_step (struct peers *p, const struct relation *r, const struct weir_sync_a
     m.has_db = m.has_key = true;
     m.db = weir_field_id (&a->db);
     m.key = weir_field_id (&a->key);
+    m.has_theirs = !weir_id_is_zero (&a->theirs);
+    m.theirs = weir_field_id (&a->theirs);
     for (size_t i = 0; r != NULL && i < r->n_hints; i++) {
         hints[i] = (Weir__Hint) WEIR__HINT__INIT;
         hints[i].has_digest = hints[i].has_position = true;

@@ -273,6 +273,7 @@ share (struct peers *p, struct relation *r)
         e.direction = r->direction;
         e.priority = r->priority;
         e.digest = db->digest;
+        e.their_digest = r->n_hints > 0 ? r->hints[0].digest : weir_id_zero;
         r->shared = true;
         r->removed = false;
         sync_step (p, &e);

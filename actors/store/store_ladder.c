@@ -66,6 +66,9 @@ store_ladder (void *state, struct weir_actor *actor, const struct weir_message *
     if (status == WEIR_OK) {
         status = weir_field_get_id (&step.key, ask->has_key, ask->key);
     }
+    if (status == WEIR_OK && ask->has_theirs) {
+        status = weir_field_get_id (&step.theirs, true, ask->theirs);
+    }
     step.n_hints = read_hints (ask, hints);
     if (status == WEIR_OK) {
         status = weir_repo_ladder (s->repo, &step, &rung);

@@ -44,7 +44,7 @@ bench_set_one (struct bench_node *n, const char *db, uint64_t i, const char *val
     ask.path = weir_field_str (path);
     ask.client = weir_field_of (weir_client_id (n->client));
     ask.number = weir_client_number (n->client);
-    bench_call (n, WEIR_KIND_DOC_SET, &ask.base, weir_bytes_str (value), 10000, &answer);
+    bench_call (n, WEIR_KIND_DOC_SET, &ask.base, weir_bytes_str (value), 60000, &answer);
     weir_client_answer_fini (&answer);
 }
 

@@ -27,7 +27,8 @@ static const struct {
       "commit here to readable and durable there; sustained rate; --authors N: of so many by "
       "turns" },
     { "apart", bench_apart, NULL,
-      "an entry apart in --entries, of --authors chains more: bytes and round trips to mend it" },
+      "an entry apart in --entries, of --authors chains more: bytes, and round trips (what is "
+      "waited for after the digests until it is readable) to mend it" },
     { "databases", bench_databases, NULL,
       "a reconnect with --databases shared of which one changed" },
     { "idle", bench_idle, NULL, "proportional memory of an idle node's processes" },

@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { RUNG_HEADS = 1, RUNG_RANGES = 3 };
+#define HEADS_BESIDE_HINT 8u
 
 void
 weir_repo_rung_fini (struct weir_repo_rung *r)
@@ -60,7 +61,7 @@ fill_hint (const struct weir_repo_db *db, const struct weir_id *digest,
     struct weir_vector was = { 0 };
     weir_vector_differing (&db->vector, then, &h->rows, &was);
     weir_vector_fini (&was);
-    if (h->rows.count > WEIR_HINT_ROWS_MAX || h->rows.count >= db->vector.count) {
+    if (h->rows.count > WEIR_HINT_ROWS_MAX) {
         weir_vector_clear (&h->rows);
         return false;
     }
@@ -79,24 +80,6 @@ say_ranges (struct weir_repo *self, struct weir_repo_db *db, const struct weir_i
         weir_repo_reconcile (self, db, key, weir_bytes (NULL, 0), &rung->say, &none);
     weir_assert (status == WEIR_OK); /* nothing was told that could be wrong */
     rung->answer = true;
-}
-
-static void
-begin (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_ladder *ask,
-       struct weir_repo_rung *rung)
-{
-    struct weir_outline h = { 0 };
-    struct weir_vector then = { 0 };
-    fill_heads (db, &h);
-    for (size_t i = 0; i < ask->n_hints && weir_id_is_zero (&h.hint); i++) {
-        if (vector_then (self, db, &ask->hints[i], &then)) {
-            (void) fill_hint (db, &ask->hints[i].digest, &then, &h);
-        }
-    }
-    say_heads (&h, rung);
-    rung->answer = true;
-    weir_vector_fini (&then);
-    weir_outline_fini (&h);
 }
 
 /* ---- heads that were told ---- */
@@ -141,6 +124,50 @@ compare_vectors (struct weir_repo *self, struct weir_repo_db *db, const struct w
     weir_vector_fini (&told);
     weir_vector_fini (&unknown);
     return status;
+}
+
+/* They hold what both had once: all that is new here is what they lack. */
+static enum weir_status
+settle_unasked (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_ladder *ask,
+                struct weir_repo_rung *rung)
+{
+    struct weir_vector then = { 0 };
+    enum weir_status status = WEIR_OK;
+    for (size_t i = 0; i < ask->n_hints && status == WEIR_OK && !rung->settled; i++) {
+        if (weir_id_equal (&ask->hints[i].digest, &ask->theirs)
+            && vector_then (self, db, &ask->hints[i], &then)) {
+            status = compare_vectors (self, db, &then, rung, &rung->settled);
+        }
+    }
+    weir_vector_fini (&then);
+    return status;
+}
+
+static enum weir_status
+begin (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_ladder *ask,
+       struct weir_repo_rung *rung)
+{
+    struct weir_outline h = { 0 };
+    struct weir_vector then = { 0 };
+    enum weir_status status =
+        weir_id_is_zero (&ask->theirs) ? WEIR_OK : settle_unasked (self, db, ask, rung);
+    if (status != WEIR_OK || rung->settled) {
+        return status;
+    }
+    fill_heads (db, &h);
+    for (size_t i = 0; i < ask->n_hints && weir_id_is_zero (&h.hint); i++) {
+        if (vector_then (self, db, &ask->hints[i], &then)) {
+            (void) fill_hint (db, &ask->hints[i].digest, &then, &h);
+        }
+    }
+    if (!weir_id_is_zero (&h.hint) && h.n_heads > HEADS_BESIDE_HINT) {
+        h.n_heads = 0; /* few bytes say the same */
+    }
+    say_heads (&h, rung);
+    rung->answer = true;
+    weir_vector_fini (&then);
+    weir_outline_fini (&h);
+    return WEIR_OK;
 }
 
 /* By the heads alone: WEIR_NOT_FOUND or WEIR_LIMIT when they do not say it. */
@@ -249,6 +276,15 @@ take_ranges (struct weir_repo *self, struct weir_repo_db *db, const struct weir_
     return status;
 }
 
+static void
+bound_lacks (struct weir_repo_rung *rung)
+{
+    if (rung->lacks.count > WEIR_LACKS_MAX) {
+        rung->lacks.count = WEIR_LACKS_MAX;
+        rung->settled = false;
+    }
+}
+
 enum weir_status
 weir_repo_ladder (struct weir_repo *self, const struct weir_repo_ladder *ask,
                   struct weir_repo_rung *rung)
@@ -260,8 +296,9 @@ weir_repo_ladder (struct weir_repo *self, const struct weir_repo_ladder *ask,
     }
     weir_repo_settle (self);
     if (ask->told.len == 0) {
-        begin (self, db, ask, rung);
-        return WEIR_OK;
+        status = begin (self, db, ask, rung);
+        bound_lacks (rung);
+        return status;
     }
     struct weir_bytes rest = weir_bytes (ask->told.data + 1, ask->told.len - 1);
     if (ask->told.data[0] == RUNG_HEADS) {
@@ -271,9 +308,6 @@ weir_repo_ladder (struct weir_repo *self, const struct weir_repo_ladder *ask,
     } else {
         status = WEIR_BAD_MESSAGE;
     }
-    if (status == WEIR_OK && rung->lacks.count > WEIR_LACKS_MAX) {
-        rung->lacks.count = WEIR_LACKS_MAX;
-        rung->settled = false;
-    }
+    bound_lacks (rung);
     return status;
 }

@@ -224,6 +224,7 @@ struct weir_repo_ladder {
     struct weir_id db;
     struct weir_id key;     /* of the session, for hashes */
     struct weir_bytes told; /* empty: begin */
+    struct weir_id theirs;  /* to begin: their digest; a hint's: nothing needs to be said */
     const struct weir_repo_hint *hints;
     size_t n_hints; /* the newest first */
 };

@@ -51,7 +51,7 @@ enum weir_sync_event_type {
     WEIR_SYNC_SESSION_UP,   /* session, device, key (of tags), role, protocol */
     WEIR_SYNC_SESSION_DOWN, /* session */
     WEIR_SYNC_SHARE,        /* device, db, direction, priority, our digest: related, and both
-                             * members */
+                             * members; their_digest: what both had last, or zero */
     WEIR_SYNC_UNSHARE,      /* device, db, status (WEIR_REMOVED: it is told so when it asks) */
     WEIR_SYNC_NOVEL,        /* db, ranges, source (zero: here), digest: synced to disk; fed: the
                              * standing transfers that the store gave them, digest and all */
@@ -192,8 +192,8 @@ enum weir_sync_action_type {
     WEIR_SYNC_COMPARE,  /* ticket, db, rows (told; n_rows may be 0): ask the store to compare
                                * and to give our rows: all, or those of the told chains (`only`).
                                * `ask`: nothing was told yet, only our rows are wanted. `ladder`:
-                               * the newer one: what to say to message.bytes (none: begin), under
-                               * `key` */
+                               * the newer one: what to say to message.bytes (none: begin, with
+                               * `theirs`, their digest, or zero), under `key` */
     WEIR_SYNC_OPEN_OUT, /* transfer, session, device, db: our store, to send */
     WEIR_SYNC_OPEN_IN,  /* transfer, session, device, db, credit: our store, to receive */
     WEIR_SYNC_START,    /* transfer, session, credit: the peer accepted; the store may send */
@@ -227,6 +227,7 @@ struct weir_sync_action {
     bool more;                        /* DIFFERS: they hold something that is not here */
     size_t chains;                    /* DIFFERS: in so many chains */
     struct weir_id key;               /* COMPARE: for hashes */
+    struct weir_id theirs;            /* COMPARE */
     bool out;                         /* STOP: it was the sending end */
     bool stand;                       /* STAND: from now on, or no longer */
     struct weir_sync_message message; /* SAY, FIND, COMPARE: owned by the action list */

@@ -146,6 +146,9 @@ climb (struct weir_sync *self, struct weir_sync_pair *pair, struct weir_sync_ses
     action->key =
         weir_hash (WEIR_DOMAIN_RANGE, weir_id_bytes (&session->key), weir_id_bytes (&pair->db->id));
     weir_sync_message_copy (&action->message, m ? m : &none);
+    if (!m && pair->attempts <= 1) {
+        action->theirs = pair->theirs; /* what both had once tells all, when it is that */
+    }
     pair->newer = true;
     pair->round = m ? m->round : 0;
     pair->answer_due = m && m->answer;
@@ -269,6 +272,7 @@ start_ladder (struct weir_sync *self, struct weir_sync_pair *pair, uint64_t now_
 static void
 note_equal (struct weir_sync *self, struct weir_sync_pair *pair)
 {
+    pair->agreed = pair->theirs;
     pair->differs_ms = 0;
     pair->attempts = 0;
     pair->ladder_ms = 0;
@@ -297,6 +301,36 @@ most (uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* Since they were equal only one of two has changed, as their digests tell: it knows what the
+ * other lacks, and nothing needs to be asked. When that did not mend it, they are compared. */
+static bool
+is_ahead (const struct weir_sync_pair *pair)
+{
+    return pair->attempts == 0 && pair->session->protocol >= 2 && weir_sync_may_push (pair)
+           && weir_id_equal (&pair->theirs, &pair->agreed);
+}
+
+static bool
+is_behind (const struct weir_sync_pair *pair)
+{
+    return pair->attempts == 0 && pair->session->protocol >= 2
+           && (pair->direction & WEIR_SYNC_PULL) != 0
+           && weir_id_equal (&pair->db->digest, &pair->agreed);
+}
+
+/* Are we the one to ask? Else it is our turn when the other does not in time. */
+static bool
+begins (const struct weir_sync *self, const struct weir_sync_pair *pair)
+{
+    if (is_ahead (pair)) {
+        return true;
+    }
+    if (is_behind (pair)) {
+        return pair->turn && pair->recheck_ms == WEIR_SYNC_NEVER;
+    }
+    return pair->turn || weir_id_compare (&self->options.device, &pair->peer->device) < 0;
+}
+
 void
 weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told, uint64_t now_ms)
 {
@@ -319,9 +353,9 @@ weir_sync_judge (struct weir_sync *self, struct weir_sync_pair *pair, bool told,
         return;
     }
     if (told && !fresh && is_quiet (pair, now_ms) && now_ms >= pair->ladder_ms) {
-        if (pair->turn || weir_id_compare (&self->options.device, &pair->peer->device) < 0) {
+        if (begins (self, pair)) {
             start_ladder (self, pair, now_ms);
-        } else {
+        } else if (!pair->turn) {
             pair->turn = true;
             pair->recheck_ms = now_ms + WEIR_CONNECT_MS;
         }

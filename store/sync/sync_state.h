@@ -175,6 +175,7 @@ struct weir_sync_pair {
     uint64_t ladder_ms;         /* no sooner than this again */
     unsigned attempts;          /* ladders since the last equality */
     unsigned unanswered;        /* digests asked for since the last that was told */
+    struct weir_id agreed;      /* what both had last, as far as is known here */
     bool turn;                  /* the smaller id did not ask: we do */
     struct weir_id ladder_ours; /* digests at the last ladder and the last DIFFERS */
     struct weir_id ladder_theirs;

@@ -188,6 +188,9 @@ weir_sync_on_share (struct weir_sync *self, const struct weir_sync_event *e, uin
     }
     pair->direction = e->direction;
     pair->priority = e->priority;
+    if (weir_id_is_zero (&pair->agreed)) {
+        pair->agreed = e->their_digest;
+    }
     if (changed) {
         pair->refused = false;
         greet (self, pair, now_ms);

@@ -45,6 +45,16 @@ sim_note_equal (struct sim *sim, struct sim_node *node, const struct weir_sync_a
     h->items[0] = (struct weir_repo_hint){ digest, info.position };
 }
 
+/* The digest both had last, as far as is remembered. */
+struct weir_id
+sim_last_equal (const struct sim_node *node, const struct weir_id *device, const struct weir_id *db)
+{
+    uint8_t key[2 * WEIR_ID_BYTES];
+    const struct hints *h =
+        node->hints ? weir_map_get (node->hints, key_of (key, device, db)) : NULL;
+    return h ? h->items[0].digest : weir_id_zero;
+}
+
 void
 sim_do_ladder (struct sim *sim, struct sim_node *node, struct sim_event *ask)
 {
@@ -55,6 +65,7 @@ sim_do_ladder (struct sim *sim, struct sim_node *node, struct sim_event *ask)
     struct weir_repo_ladder step = { .db = a->db,
                                      .key = a->key,
                                      .told = weir_bytes (a->message.bytes, a->message.n_bytes),
+                                     .theirs = a->theirs,
                                      .hints = h ? h->items : NULL,
                                      .n_hints = h ? h->count : 0 };
     struct weir_repo_rung rung = { .answer = false };

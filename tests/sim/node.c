@@ -157,6 +157,7 @@ sim_share_all (struct sim *sim, struct sim_node *node)
             e->event.device = *device;
             e->event.db = sim->dbs[d];
             e->event.direction = link->direction[link->a == node->index ? 0 : 1];
+            e->event.their_digest = sim_last_equal (node, device, &sim->dbs[d]);
             sim_watch_share (sim, node, n, &sim->dbs[d], share);
             e->event.digest = sim_digest (node, &sim->dbs[d]);
             if (!share) {

@@ -182,9 +182,11 @@ flowed (struct sim *sim, const struct sim_link *link, unsigned from, unsigned to
 {
     bool done = true;
     for (unsigned d = 0; d < sim->n_dbs && sim_flows (sim, link, from); d++) {
-        /* From a stranger it takes nothing: nobody may have told it of that member. */
+        /* From a stranger it takes nothing, and to a stranger nothing is given: nobody may have
+         * told one of the other's membership (seed 563). */
         bool knows =
-            sim_ever_member (&sim->nodes[to], &sim->dbs[d], &sim->nodes[from].identity.device);
+            sim_ever_member (&sim->nodes[to], &sim->dbs[d], &sim->nodes[from].identity.device)
+            && sim_ever_member (&sim->nodes[from], &sim->dbs[d], &sim->nodes[to].identity.device);
         if (knows && sim_counts (sim, &sim->nodes[from], d)
             && sim_counts (sim, &sim->nodes[to], d)) {
             done = done && holds_all (sim, &sim->nodes[to], &sim->nodes[from], d);

@@ -431,6 +431,8 @@ void sim_edit (struct sim *sim, struct sim_node *node, unsigned count);
 void sim_pump (struct sim *sim, struct sim_node *node, struct sim_transfer *t);
 /* ladder.c */
 void sim_note_equal (struct sim *sim, struct sim_node *node, const struct weir_sync_action *a);
+struct weir_id sim_last_equal (const struct sim_node *node, const struct weir_id *device,
+                               const struct weir_id *db);
 void sim_do_ladder (struct sim *sim, struct sim_node *node, struct sim_event *ask);
 void sim_do_compare (struct sim *sim, struct sim_node *node, struct sim_event *ask);
 void sim_do_send (struct sim *sim, struct sim_node *node, struct sim_transfer *t,

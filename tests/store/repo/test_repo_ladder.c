@@ -191,6 +191,43 @@ test_one_ahead (void **state)
     disperse (nodes);
 }
 
+/* Their digest is one that both had: what they lack is known, and nothing is said. A digest that
+ * is not remembered, or a hint that is not true, is asked about. */
+static void
+test_unasked (void **state)
+{
+    struct node nodes[NODES];
+    struct weir_rand rand;
+    (void) state;
+    weir_rand_init (&rand, 4);
+    struct weir_id db = gather (nodes);
+    mix (nodes, &db, &rand, 60);
+    for (unsigned wrong = 0; wrong < 3; wrong++) {
+        level (nodes, &db);
+        struct weir_repo_hint hint = hint_of (&nodes[0], &db);
+        struct weir_repo_ladder ask = {
+            .db = db, .key = { { 5 } }, .theirs = hint.digest, .hints = &hint, .n_hints = 1
+        };
+        struct weir_repo_rung rung = { 0 };
+        (void) node_set (&nodes[0], &db, "/m/one", "more");
+        (void) node_set (&nodes[0], &db, "/m/two", "more");
+        node_sync (&nodes[0]);
+        hint.position -= wrong == 1 ? 1 : 0;
+        ask.theirs.b[0] ^= wrong == 2 ? 1 : 0;
+        assert_int_equal (weir_repo_ladder (nodes[0].repo, &ask, &rung), WEIR_OK);
+        assert_int_equal (rung.settled, wrong == 0);
+        assert_int_equal (rung.answer, wrong != 0);
+        assert_int_equal (rung.say.len == 0, wrong == 0);
+        assert_int_equal (entries_of (&rung.lacks), wrong == 0 ? 2 : 0);
+        if (wrong == 0) {
+            move (&nodes[0], &nodes[1], &db, &rung.lacks);
+            assert_true (equal (&nodes[0], &nodes[1], &db));
+        }
+        weir_repo_rung_fini (&rung);
+    }
+    disperse (nodes);
+}
+
 /* Both wrote: heads do not say it, the hint does; without a hint, ranges. */
 static void
 test_both_wrote (void **state)
@@ -358,9 +395,10 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_one_ahead),     cmocka_unit_test (test_both_wrote),
-        cmocka_unit_test (test_random),        cmocka_unit_test (test_vector_at),
-        cmocka_unit_test (test_beyond_bounds), cmocka_unit_test (test_nonsense),
+        cmocka_unit_test (test_one_ahead),  cmocka_unit_test (test_unasked),
+        cmocka_unit_test (test_both_wrote), cmocka_unit_test (test_random),
+        cmocka_unit_test (test_vector_at),  cmocka_unit_test (test_beyond_bounds),
+        cmocka_unit_test (test_nonsense),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Goal: with a peer of protocol 2, many databases cost one hash and those that differ are found by
  * buckets; the newer ladder ends after eight messages and says where two differ; no more than
- * WEIR_COMPARES_MAX comparisons run at once, and who waits goes by priority. */
+ * WEIR_COMPARES_MAX comparisons run at once, and who waits goes by priority; where only one of
+ * two has changed it begins, with the other's digest, whatever the ids. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -221,13 +222,143 @@ test_crowd_and_bound (void **state)
     side_fini (&b);
 }
 
+/* All differ and more than may be compared at once wait: as one ends the most important goes. */
+static void
+test_important_first (void **state)
+{
+    (void) state;
+    struct side a;
+    struct side b;
+    size_t items = 0;
+    uint64_t tickets[DATABASES];
+    unsigned begun = 0;
+    unsigned ended = 0;
+    unsigned last = 0;
+    side_init (&a, 50, 60, DATABASES, DATABASES);
+    side_init (&b, 60, 50, DATABASES, DATABASES);
+    for (unsigned i = 0; i < 3; i++) {
+        (void) deliver (&b, &a, &items);
+        for (size_t k = 0; k < a.actions.count; k++) {
+            if (a.actions.items[k].type == WEIR_SYNC_COMPARE) {
+                tickets[begun++] = a.actions.items[k].ticket;
+            }
+        }
+        (void) deliver (&a, &b, &items);
+    }
+    assert_int_equal (begun, WEIR_COMPARES_MAX);
+    for (; ended < begun; ended++) {
+        struct weir_sync_event e = { .type = WEIR_SYNC_COMPARED,
+                                     .ticket = tickets[ended],
+                                     .settled = true };
+        weir_sync_actions_clear (&a.actions);
+        step (&a, &e, 1002);
+        for (size_t k = 0; k < a.actions.count; k++) {
+            const struct weir_sync_action *x = &a.actions.items[k];
+            if (x->type == WEIR_SYNC_COMPARE) {
+                unsigned db = x->db.b[0] + 256u * x->db.b[1];
+                assert_true (begun < DATABASES && (db - 1000) % 3 >= last);
+                last = (db - 1000) % 3;
+                tickets[begun++] = x->ticket;
+            }
+        }
+    }
+    assert_int_equal (begun, DATABASES);
+    assert_int_equal (last, 2);
+    side_fini (&a);
+    side_fini (&b);
+}
+
+/* ---- one of two has changed ---- */
+
+static const struct weir_sync_action *
+find (const struct side *s, enum weir_sync_action_type type)
+{
+    for (size_t i = 0; i < s->actions.count; i++) {
+        if (s->actions.items[i].type == type) {
+            return &s->actions.items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Shares one database of which both had `agreed`, has `digest`, and hears `theirs` (0: not yet). */
+static void
+side_meets (struct side *s, unsigned number, unsigned other, unsigned agreed, unsigned digest,
+            unsigned theirs)
+{
+    struct weir_id zero = { { 0 } };
+    struct weir_id last = id (agreed);
+    struct weir_sync_digest told = { .digest = id (theirs) };
+    struct weir_sync_message m = { .type = WEIR_SYNC_DIGESTS, .n_digests = 1, .digests = &told };
+    struct weir_sync_event say = { .type = WEIR_SYNC_MESSAGE, .session = 1, .message = &m };
+    struct weir_sync_event up = { .type = WEIR_SYNC_SESSION_UP,
+                                  .session = 1,
+                                  .device = id (other),
+                                  .key = id (7),
+                                  .role = WEIR_ROLE_HUB,
+                                  .protocol = 2 };
+    struct weir_sync_event e = { .type = WEIR_SYNC_SHARE,
+                                 .device = id (other),
+                                 .db = id (1000),
+                                 .direction = WEIR_SYNC_BOTH,
+                                 .digest = id (digest),
+                                 .their_digest = agreed > 0 ? last : zero };
+    side_init (s, number, 9, 0, 0);
+    step (s, &e, 1000);
+    struct weir_sync_event down = { .type = WEIR_SYNC_SESSION_DOWN, .session = 1 };
+    step (s, &down, 1000);
+    weir_sync_actions_clear (&s->actions);
+    step (s, &up, 1000);
+    const struct weir_sync_action *said = find (s, WEIR_SYNC_SAY);
+    assert_non_null (said);
+    told.tag = said->message.digests[0].tag;
+    if (theirs > 0) {
+        weir_sync_actions_clear (&s->actions);
+        step (s, &say, 1001);
+    }
+}
+
+static void
+test_one_changed (void **state)
+{
+    (void) state;
+    static const struct {
+        unsigned number, other, agreed, digest, theirs;
+        bool begins;
+    } table[] = {
+        { 60, 50, 1, 2, 1, true },                              /* ahead */
+        { 50, 60, 1, 2, 1, true },  { 60, 50, 1, 1, 2, false }, /* behind */
+        { 50, 60, 1, 1, 2, false }, { 60, 50, 1, 2, 3, false }, /* both: the smaller */
+        { 50, 60, 1, 2, 3, true },  { 60, 50, 0, 2, 1, false }, /* nothing is remembered */
+        { 50, 60, 0, 2, 1, true },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct side s;
+        struct weir_sync_event tick = { .type = WEIR_SYNC_TICK };
+        side_meets (&s, table[i].number, table[i].other, table[i].agreed, table[i].digest,
+                    table[i].theirs);
+        const struct weir_sync_action *begun = find (&s, WEIR_SYNC_COMPARE);
+        assert_int_equal (begun != NULL, table[i].begins);
+        if (!begun) {
+            step (&s, &tick, 1001 + WEIR_CONNECT_MS - 1);
+            assert_null (find (&s, WEIR_SYNC_COMPARE));
+            step (&s, &tick, 1001 + WEIR_CONNECT_MS);
+            begun = find (&s, WEIR_SYNC_COMPARE);
+            assert_non_null (begun);
+        }
+        struct weir_id theirs = id (table[i].theirs);
+        assert_true (begun->ladder && weir_id_equal (&begun->theirs, &theirs));
+        side_fini (&s);
+    }
+}
+
 int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_summary),
-        cmocka_unit_test (test_bad_words),
-        cmocka_unit_test (test_crowd_and_bound),
+        cmocka_unit_test (test_summary),         cmocka_unit_test (test_bad_words),
+        cmocka_unit_test (test_crowd_and_bound), cmocka_unit_test (test_important_first),
+        cmocka_unit_test (test_one_changed),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
