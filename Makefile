@@ -251,7 +251,7 @@ test: deps
 	    "$(BUILD)/bin/weir-models --first $(MORE) --seeds 9000" \
 	    "$(BUILD)-san/bin/weir-sim --first $(FIRST) --seeds 1000" \
 	    "$(BUILD)-san/bin/weir-models --first $(FIRST) --seeds 1000" || true
-	$(Q)WEIR_BIN=$(abspath $(BUILD))/bin $(RUN) -t 240 $(INTEGRATION) $(INTEGRATION_SH) || true
+	$(Q)WEIR_BIN=$(abspath $(BUILD))/bin $(RUN) -j $(JOBS) -t 240 $(INTEGRATION) $(INTEGRATION_SH) || true
 	$(Q)$(if $(FUZZERS),$(RUN) -j $(JOBS) -t 60 $(call fuzz_runs,10) || true)
 	$(Q)$(RUN) -s
 
