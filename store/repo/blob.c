@@ -193,23 +193,46 @@ weir_repo_manifest_get (struct weir_repo *self, struct weir_repo_db *db,
 
 /* ---- what is missing ---- */
 
+/* A hostile manifest may name another blob as its chunk: the two are not one piece. */
+struct missing_key {
+    uint8_t b[1 + WEIR_ID_BYTES];
+};
+
+static struct missing_key
+missing_key (const struct weir_id *id, bool is_manifest)
+{
+    struct missing_key key = { .b = { is_manifest } };
+    memcpy (key.b + 1, id->b, WEIR_ID_BYTES);
+    return key;
+}
+
+struct weir_repo_missing *
+weir_repo_missing_find (struct weir_repo_db *db, const struct weir_id *id, bool is_manifest)
+{
+    struct missing_key key = missing_key (id, is_manifest);
+    return db->blobs != NULL ? weir_map_get (db->blobs->missing, weir_bytes (key.b, sizeof key.b))
+                             : NULL;
+}
+
 static void
 miss (struct weir_repo_db *db, struct weir_repo_blob *blob, const struct weir_piece *piece)
 {
-    struct weir_bytes id = weir_id_bytes (&piece->id);
-    struct weir_repo_missing *m = weir_map_get (db->blobs->missing, id);
+    struct missing_key key = missing_key (&piece->id, piece->is_manifest);
+    struct weir_repo_missing *m = weir_repo_missing_find (db, &piece->id, piece->is_manifest);
+    uint64_t bytes = piece->is_manifest ? blob->bytes : piece->bytes;
     if (m == NULL) {
         m = weir_alloc (sizeof *m);
         m->piece = *piece;
-        (void) weir_map_put (db->blobs->missing, id, m);
+        (void) weir_map_put (db->blobs->missing, weir_bytes (key.b, sizeof key.b), m);
     }
-    if (m->n_of > 0 && m->of[m->n_of - 1] == blob) {
-        return; /* the same chunk twice in one blob */
+    if (m->n_of > 0 && m->of[m->n_of - 1].blob == blob) { /* the same chunk twice in one blob */
+        blob->flags |= m->of[m->n_of - 1].bytes != bytes ? WEIR_BLOB_IS_BROKEN : 0;
+        return;
     }
-    weir_grow (&m->of, &m->cap_of, m->n_of + 1, sizeof (struct weir_repo_blob *));
-    m->of[m->n_of++] = blob;
+    weir_grow (&m->of, &m->cap_of, m->n_of + 1, sizeof *m->of);
+    m->of[m->n_of++] = (struct weir_repo_lack){ blob, bytes };
     blob->n_missing++;
-    blob->missing_bytes += piece->is_manifest ? blob->bytes : piece->bytes;
+    blob->missing_bytes += bytes;
 }
 
 void
@@ -386,14 +409,19 @@ weir_repo_blob_wants (struct weir_repo *self, const struct weir_id *id, weir_pie
 }
 
 void
-weir_repo_piece_found (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id *id)
+weir_repo_chunk_found (struct weir_repo *self, struct weir_repo_db *db, const struct weir_id *id,
+                       size_t bytes)
 {
+    struct missing_key key = missing_key (id, false);
     struct weir_repo_missing *m =
-        db->blobs != NULL ? weir_map_remove (db->blobs->missing, weir_id_bytes (id)) : NULL;
+        db->blobs != NULL ? weir_map_remove (db->blobs->missing, weir_bytes (key.b, sizeof key.b))
+                          : NULL;
     for (size_t i = 0; m != NULL && i < m->n_of; i++) {
-        struct weir_repo_blob *blob = m->of[i];
+        struct weir_repo_blob *blob = m->of[i].blob;
+        uint64_t lacked = m->of[i].bytes;
         blob->n_missing--;
-        blob->missing_bytes -= m->piece.bytes;
+        blob->missing_bytes -= lacked < blob->missing_bytes ? lacked : blob->missing_bytes;
+        blob->flags |= lacked != bytes ? WEIR_BLOB_IS_BROKEN : 0;
         if (blob->n_missing == 0) {
             weir_repo_blob_whole (self, db, blob);
         }

@@ -20,7 +20,7 @@ store_chunk (struct weir_repo *self, struct weir_repo_db *db, const struct weir_
     row.since_ms = self->now_ms;
     put_content (self, db, id, bytes);
     weir_repo_chunk_put (self, db, id, &row);
-    weir_repo_piece_found (self, db, id);
+    weir_repo_chunk_found (self, db, id, bytes.len);
 }
 
 /* The rows of its chunks count it, each once. */
@@ -148,14 +148,14 @@ weir_repo_blob_put (struct weir_repo *self, const struct weir_id *id, struct wei
     return status;
 }
 
-/* These bytes have the hash and are not what their author said: no peer has better ones. There is
- * nothing more to come. */
+/* These bytes have the hash and are no such piece, whoever names them: no peer has better ones.
+ * There is nothing more to come. */
 static void
 give_up (struct weir_repo *self, struct weir_repo_db *db, const struct weir_repo_missing *missing)
 {
     for (size_t i = 0; i < missing->n_of; i++) {
-        missing->of[i]->flags |= WEIR_BLOB_IS_BROKEN;
-        weir_repo_blob_whole (self, db, missing->of[i]);
+        missing->of[i].blob->flags |= WEIR_BLOB_IS_BROKEN;
+        weir_repo_blob_whole (self, db, missing->of[i].blob);
     }
     weir_repo_blobs_reset (self, db);
 }
@@ -173,9 +173,8 @@ weir_repo_piece_take (struct weir_repo *self, const struct weir_id *id, const st
     if (status != WEIR_OK) {
         return status;
     }
-    const struct weir_repo_missing *missing =
-        db->blobs != NULL ? weir_map_get (db->blobs->missing, weir_id_bytes (piece)) : NULL;
-    if (missing == NULL || missing->piece.is_manifest != is_manifest) {
+    const struct weir_repo_missing *missing = weir_repo_missing_find (db, piece, is_manifest);
+    if (missing == NULL) {
         return WEIR_EXISTS;
     }
     struct weir_id is = is_manifest ? weir_blob_id (bytes) : weir_chunk_id (bytes);
@@ -184,7 +183,7 @@ weir_repo_piece_take (struct weir_repo *self, const struct weir_id *id, const st
     }
     if (!is_manifest) {
         struct weir_repo_chunk row = { .refs = 0 };
-        if (bytes.len != missing->piece.bytes) {
+        if (bytes.len == 0 || bytes.len > WEIR_CHUNK_BYTES) {
             give_up (self, db, missing);
             return WEIR_EXISTS;
         }

@@ -133,7 +133,9 @@ collect_chunks (struct weir_repo *self, struct weir_repo_db *db, const struct we
         } else if (status == WEIR_OK) {
             struct weir_repo_key key =
                 weir_repo_key_db_id (WEIR_REPO_TABLE_CONTENT, db->number, &id);
-            weir_repo_delete (self, &key);
+            if (row.bytes > 0) { /* else what is there is not its chunk: another blob's manifest */
+                weir_repo_delete (self, &key);
+            }
             key = weir_repo_key_db_id (WEIR_REPO_TABLE_CHUNK, db->number, &id);
             weir_repo_delete (self, &key);
         }

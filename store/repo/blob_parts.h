@@ -26,17 +26,24 @@ struct weir_repo_blob {
     uint64_t missing_bytes; /* 0: it was not looked at yet */
 };
 
+/* A blob that lacks a piece. What size its manifest gives it is its author's word: another's may
+ * give the same piece another. */
+struct weir_repo_lack {
+    struct weir_repo_blob *blob;
+    uint64_t bytes;
+};
+
 /* A piece that is not here. */
 struct weir_repo_missing {
     struct weir_piece piece;
-    struct weir_repo_blob **of;
+    struct weir_repo_lack *of;
     size_t n_of;
     size_t cap_of;
 };
 
 struct weir_repo_blobs {
     struct weir_map *by_id;   /* id -> weir_repo_blob */
-    struct weir_map *missing; /* id -> weir_repo_missing, of the active ones */
+    struct weir_map *missing; /* kind, id -> weir_repo_missing, of the active ones */
     size_t n_active;
     size_t scanned;     /* where the search for the next to be active goes on */
     size_t active_from; /* and where it began */
@@ -75,9 +82,12 @@ WEIR_MUST enum weir_status weir_repo_manifest_get (struct weir_repo *self, struc
 WEIR_MUST enum weir_status weir_repo_content_get (struct weir_repo *self, struct weir_repo_db *db,
                                                   const struct weir_id *id, bool is_manifest,
                                                   struct weir_buf *out);
-/* The piece is here now; nothing of the blob is missing any more. */
-void weir_repo_piece_found (struct weir_repo *self, struct weir_repo_db *db,
-                            const struct weir_id *id);
+/* The chunk is here now; nothing of the blob is missing any more. */
+void weir_repo_chunk_found (struct weir_repo *self, struct weir_repo_db *db,
+                            const struct weir_id *id, size_t bytes);
+/* NULL: it is not missing, as far as it is looked at. */
+struct weir_repo_missing *weir_repo_missing_find (struct weir_repo_db *db, const struct weir_id *id,
+                                                  bool is_manifest);
 void weir_repo_blob_whole (struct weir_repo *self, struct weir_repo_db *db,
                            struct weir_repo_blob *blob);
 /* Some more blobs become active, when there is room. */

@@ -272,7 +272,7 @@ test_lying_manifest (void **state)
     assert_int_equal (weir_repo_blob_wants (b.repo, &db, want, &w), WEIR_OK);
     assert_int_equal (w.count, 2);
     assert_int_equal (weir_repo_piece_take (b.repo, &db, &chunk, false, weir_bytes ("abc", 3)),
-                      WEIR_EXISTS);
+                      WEIR_OK);
     assert_int_equal (weir_repo_piece_take (b.repo, &db, &none, true, weir_bytes ("no", 2)),
                       WEIR_EXISTS);
     assert_int_equal (totals (&b, &db).missing_blobs, 0); /* nothing to wait for */
@@ -280,6 +280,134 @@ test_lying_manifest (void **state)
     assert_int_equal (weir_repo_blob_read (b.repo, &db, &blob, 0, 4, &manifest, &size, &e),
                       WEIR_BAD_PAYLOAD);
     weir_buf_fini (&manifest);
+    node_fini (&a);
+    node_fini (&b);
+}
+
+/* A manifest of so many bytes, as its author likes it, named at a path. */
+static struct weir_id
+lie (struct node *n, const struct weir_id *db, const char *path, uint64_t bytes,
+     const struct weir_id *chunks, size_t n_chunks, struct weir_buf *manifest)
+{
+    weir_buf_clear (manifest);
+    weir_manifest_begin (manifest, bytes);
+    for (size_t i = 0; i < n_chunks; i++) {
+        weir_buf_put_bytes (manifest, weir_id_bytes (&chunks[i]));
+    }
+    struct weir_id blob = weir_blob_id (weir_buf_bytes (manifest));
+    name (n, db, path, &blob, bytes);
+    return blob;
+}
+
+/* Empty, and longer than a chunk can be: whoever names these has no honest content. */
+static void
+test_no_chunks (void **state)
+{
+    struct node a;
+    struct weir_buf manifest = { 0 };
+    uint8_t *bytes = content (WEIR_CHUNK_BYTES + 1, 1);
+    (void) state;
+    node_init (&a, 1);
+    struct weir_id db = node_create (&a, "a");
+    for (size_t i = 0; i < 2; i++) {
+        struct weir_bytes piece = weir_bytes (bytes, i == 0 ? 0 : WEIR_CHUNK_BYTES + 1);
+        struct weir_id chunk = weir_chunk_id (piece);
+        struct weir_id blob = lie (&a, &db, "/m/k", 1, &chunk, 1, &manifest);
+        assert_int_equal (
+            weir_repo_piece_take (a.repo, &db, &blob, true, weir_buf_bytes (&manifest)), WEIR_OK);
+        assert_int_equal (totals (&a, &db).missing_blobs, 1);
+        assert_int_equal (weir_repo_piece_take (a.repo, &db, &chunk, false, piece), WEIR_EXISTS);
+        assert_int_equal (totals (&a, &db).missing_blobs, 0);
+        assert_false (weir_repo_blob_holds (a.repo, &db, &chunk));
+    }
+    weir_buf_fini (&manifest);
+    node_fini (&a);
+    free (bytes);
+}
+
+#define VICTIMS 6u
+
+/* Manifests that name the chunks of honest blobs with other sizes, looked at before the honest ones
+ * and behind them: only the liars are broken. */
+static void
+test_other_size (void **state)
+{
+    const size_t len = WEIR_CHUNK_BYTES + 77u;
+    struct node a;
+    struct node b;
+    struct weir_buf manifest = { 0 };
+    struct weir_buf out = { 0 };
+    struct weir_error e = { 0 };
+    struct weir_id honest[VICTIMS];
+    struct weir_id hostile[VICTIMS];
+    uint8_t *bytes[VICTIMS];
+    size_t n_first[2] = { 0 };
+    uint64_t size = 0;
+    (void) state;
+    node_init (&a, 1);
+    node_init (&b, 2);
+    struct weir_id db = node_create (&a, "a");
+    (void) node_grant (&a, &db, &b, WEIR_RIGHT_WRITE);
+    for (size_t i = 0; i < VICTIMS; i++) {
+        char path[32];
+        bytes[i] = content (len, (uint8_t) (i + 1));
+        struct weir_id chunks[] = {
+            weir_chunk_id (weir_bytes (bytes[i] + WEIR_CHUNK_BYTES, 77)),
+            weir_chunk_id (weir_bytes (bytes[i], WEIR_CHUNK_BYTES)),
+        };
+        honest[i] = put (&a, &db, bytes[i], len);
+        for (size_t k = 0; k < 2; k++) {
+            if (k == i % 2) {
+                snprintf (path, sizeof path, "/f/%zu", i);
+                name (&a, &db, path, &honest[i], len);
+            } else {
+                snprintf (path, sizeof path, "/e/%zu", i);
+                hostile[i] = lie (&a, &db, path, WEIR_CHUNK_BYTES + 1, chunks, 2, &manifest);
+            }
+        }
+        node_pull (&b, &a, &db);
+        assert_int_equal (
+            weir_repo_piece_take (b.repo, &db, &hostile[i], true, weir_buf_bytes (&manifest)),
+            WEIR_OK);
+        weir_buf_clear (&out);
+        assert_int_equal (weir_repo_piece_read (a.repo, &db, &honest[i], true, &out), WEIR_OK);
+        assert_int_equal (
+            weir_repo_piece_take (b.repo, &db, &honest[i], true, weir_buf_bytes (&out)), WEIR_OK);
+    }
+    struct wants w = { .max = 64 };
+    assert_int_equal (totals (&b, &db).missing_blobs, 2 * VICTIMS);
+    assert_int_equal (weir_repo_blob_wants (b.repo, &db, want, &w), WEIR_OK);
+    assert_int_equal (w.count, 2 * VICTIMS);
+    for (size_t i = 0; i < w.count; i++) {
+        bool is_hostile = false;
+        for (size_t k = 0; k < VICTIMS; k++) {
+            is_hostile = is_hostile || weir_id_equal (&w.pieces[i].blob, &hostile[k]);
+        }
+        n_first[is_hostile]++;
+        weir_buf_clear (&out);
+        assert_int_equal (weir_repo_piece_read (a.repo, &db, &w.pieces[i].id, false, &out),
+                          WEIR_OK);
+        assert_int_equal (
+            weir_repo_piece_take (b.repo, &db, &w.pieces[i].id, false, weir_buf_bytes (&out)),
+            WEIR_OK);
+        assert_true (totals (&b, &db).missing_bytes <= 2 * VICTIMS * len);
+    }
+    assert_true (n_first[0] > 0 && n_first[1] > 0);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal (totals (&b, &db).missing_blobs, 0);
+        assert_int_equal (totals (&b, &db).missing_bytes, 0);
+        for (size_t i = 0; i < VICTIMS; i++) {
+            assert_reads (&b, &db, &honest[i], bytes[i], len);
+            assert_int_equal (weir_repo_blob_read (b.repo, &db, &hostile[i], 0, 4, &out, &size, &e),
+                              WEIR_BAD_PAYLOAD);
+        }
+        node_restart (&b);
+    }
+    for (size_t i = 0; i < VICTIMS; i++) {
+        free (bytes[i]);
+    }
+    weir_buf_fini (&manifest);
+    weir_buf_fini (&out);
     node_fini (&a);
     node_fini (&b);
 }
@@ -355,6 +483,58 @@ test_collected (void **state)
     assert_false (weir_repo_blob_holds (a.repo, &db, &chunk));
     weir_buf_fini (&ids);
     node_fini (&a);
+    free (bytes);
+}
+
+/* A manifest that names another blob as its chunk: that one comes all the same, and stays when the
+ * liar is collected. */
+static void
+test_blob_as_chunk (void **state)
+{
+    const uint64_t week = WEIR_BLOB_KEEP_SECS * 1000ull;
+    struct node a;
+    struct node b;
+    uint8_t *bytes = content (SIZE, 6);
+    struct weir_buf manifest = { 0 };
+    struct weir_buf out = { 0 };
+    (void) state;
+    node_init (&a, 1);
+    node_init (&b, 2);
+    struct weir_id db = node_create (&a, "a");
+    (void) node_grant (&a, &db, &b, WEIR_RIGHT_WRITE);
+    struct weir_id blob = put (&a, &db, bytes, SIZE);
+    name (&a, &db, "/m/k", &blob, SIZE);
+    struct weir_id liar = lie (&a, &db, "/m/l", 100, &blob, 1, &manifest);
+    node_pull (&b, &a, &db);
+    assert_int_equal (weir_repo_piece_take (b.repo, &db, &liar, true, weir_buf_bytes (&manifest)),
+                      WEIR_OK);
+    assert_int_equal (totals (&b, &db).missing_blobs, 2);
+    struct wants w = { .max = 64 };
+    assert_int_equal (weir_repo_blob_wants (b.repo, &db, want, &w), WEIR_OK);
+    assert_int_equal (w.count, 2);
+    assert_int_equal (weir_repo_piece_read (a.repo, &db, &blob, true, &out), WEIR_OK);
+    assert_int_equal (weir_repo_piece_take (b.repo, &db, &blob, false, weir_buf_bytes (&out)),
+                      WEIR_BAD_PAYLOAD);
+    assert_int_equal (weir_repo_piece_take (b.repo, &db, &blob, true, weir_buf_bytes (&out)),
+                      WEIR_OK);
+    name (&a, &db, "/m/l", NULL, 0);
+    node_pull (&b, &a, &db);
+    work (&b, 70000); /* seen by a sweep, and then by a look */
+    (void) totals (&b, &db);
+    while (fetch (&b, &a, &db, 64) > 0) {
+    }
+    assert_reads (&b, &db, &blob, bytes, SIZE);
+    work (&b, 70000);
+    size_t before = rows (&b, WEIR_REPO_TABLE_CONTENT);
+    work (&b, week + 400000);
+    work (&b, 70000);
+    assert_int_equal (rows (&b, WEIR_REPO_TABLE_CONTENT), before - 1); /* the liar's manifest */
+    node_restart (&b);
+    assert_reads (&b, &db, &blob, bytes, SIZE);
+    weir_buf_fini (&manifest);
+    weir_buf_fini (&out);
+    node_fini (&a);
+    node_fini (&b);
     free (bytes);
 }
 
@@ -512,7 +692,8 @@ main (void)
         cmocka_unit_test (test_put_and_read),   cmocka_unit_test (test_missing_and_fetched),
         cmocka_unit_test (test_lying_manifest), cmocka_unit_test (test_collected),
         cmocka_unit_test (test_damage),         cmocka_unit_test (test_repaired_and_forgotten),
-        cmocka_unit_test (test_rotated),
+        cmocka_unit_test (test_rotated),        cmocka_unit_test (test_no_chunks),
+        cmocka_unit_test (test_other_size),     cmocka_unit_test (test_blob_as_chunk),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
