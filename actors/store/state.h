@@ -49,6 +49,8 @@ struct store {
     bool disk_full;
     uint64_t disk_checked_ms;
     uint64_t disk_free_bytes;
+    uint64_t disk_used_bytes;   /* by the content of blobs, since it was looked at .. */
+    uint64_t disk_coming_bytes; /* .. and in the time before: it may not have been on disk yet */
 
     struct store_transfer *transfers; /* list */
     struct store_transfer *busy;      /* those a turn's end, or a sync, has to look at */
@@ -101,6 +103,9 @@ bool store_resolve (struct store *s, const struct weir_envelope *request, bool h
                     ProtobufCBinaryData text, struct weir_id *db);
 /* May anything be written now (disk)? Fails the request itself when not. */
 bool store_writable (struct store *s, const struct weir_envelope *request);
+/* Content of a blob was stored: it counts as used before the disk is looked at again, as it comes
+ * faster than that. */
+void store_disk_uses (struct store *s, size_t bytes);
 struct weir_id store_digest (struct store *s, const struct weir_id *db);
 /* Answers at once with a body in parts, as large as it is; `meta` goes with each. */
 void store_answer_body (struct store *s, const struct weir_envelope *request,

@@ -80,17 +80,18 @@ static void
 check_disk (struct store *s, bool force)
 {
     uint64_t now = weir_actor_now_ms (s->actor);
-    if (!force && now < s->disk_checked_ms + DISK_CHECK_MS) {
-        return;
+    if (force || now >= s->disk_checked_ms + DISK_CHECK_MS) {
+        struct statvfs fs;
+        s->disk_checked_ms = now;
+        if (statvfs (s->paths.db, &fs) != 0) {
+            return; /* the committer will say what is wrong */
+        }
+        s->disk_free_bytes = (uint64_t) fs.f_bavail * fs.f_frsize;
+        s->disk_coming_bytes = s->disk_used_bytes;
+        s->disk_used_bytes = 0;
     }
-    s->disk_checked_ms = now;
-    struct statvfs fs;
-    if (statvfs (s->paths.db, &fs) != 0) {
-        return; /* the committer will say what is wrong */
-    }
-    s->disk_free_bytes = (uint64_t) fs.f_bavail * fs.f_frsize;
     uint64_t reserve = weir_actor_settings (s->actor)->disk_reserve_mb << 20;
-    bool full = s->disk_free_bytes < reserve;
+    bool full = s->disk_free_bytes < reserve + s->disk_coming_bytes + s->disk_used_bytes;
     if (full != s->disk_full) {
         s->disk_full = full;
         weir_actor_event (s->actor, full ? "disk_full" : "disk_freed", NULL, NULL,
@@ -98,6 +99,12 @@ check_disk (struct store *s, bool force)
                           (unsigned long long) (s->disk_free_bytes >> 20),
                           (unsigned long long) (reserve >> 20));
     }
+}
+
+void
+store_disk_uses (struct store *s, size_t bytes)
+{
+    s->disk_used_bytes += bytes;
 }
 
 bool

@@ -28,6 +28,7 @@ store_blob_part (void *state, struct weir_actor *actor, const struct weir_messag
         status = weir_repo_blob_part (s->repo, &db, message->body, &out);
         answer.has_ids = true;
         answer.ids = weir_field_of (weir_buf_bytes (&out));
+        store_disk_uses (s, message->body.len);
     } else if (!ask->has_ids || ask->ids.len % WEIR_ID_BYTES != 0
                || ask->ids.len / WEIR_ID_BYTES > WEIR_BLOB_PART_CHUNKS) {
         status = WEIR_BAD_MESSAGE;
@@ -67,6 +68,7 @@ store_blob_put (void *state, struct weir_actor *actor, const struct weir_message
         store_fail (s, &message->envelope, status, &e);
         return;
     }
+    store_disk_uses (s, message->body.len);
     Weir__BlobPutDone answer = WEIR__BLOB_PUT_DONE__INIT;
     answer.has_blob = answer.has_bytes = true;
     answer.blob = weir_field_id (&blob);

@@ -325,7 +325,11 @@ ask_for (struct store *s, struct blob_db *d)
 {
     struct round r = { .s = s, .db = &d->id, .now_ms = weir_actor_now_ms (s->actor) };
     d->look = false;
-    if (d->now.missing_blobs == 0 || !store_writable (s, NULL)) {
+    if (d->now.missing_blobs == 0) {
+        return;
+    }
+    if (!store_writable (s, NULL)) {
+        wake (s, TICK_MS); /* it goes on when there is room */
         return;
     }
     r.asks = weir_alloc ((ASKS_MAX + 1) * sizeof *r.asks);
@@ -635,6 +639,7 @@ store_blob_piece_in (void *state, struct weir_actor *actor, const struct weir_me
     }
     enum weir_status status =
         weir_repo_piece_take (s->repo, &p->db, &id, m->manifest, message->body);
+    store_disk_uses (s, status == WEIR_OK ? message->body.len : 0);
     db_need (s, &p->db)->look = true;
     if (status == WEIR_BAD_PAYLOAD) {
         s->fetch->bad_pieces++;
