@@ -10,12 +10,48 @@
 
 #define PATH_BYTES_MAX (WEIR_PATH_PARTS_MAX * 256u)
 
+/* *path is the caller's to free, in every case. */
+static enum weir_status
+read_path (bool has, ProtobufCBinaryData field, char **path, struct weir_error *e)
+{
+    *path = weir_alloc (PATH_BYTES_MAX + 1);
+    if (weir_field_get_text (*path, PATH_BYTES_MAX, has, field) != WEIR_OK) {
+        return weir_error_set (e, WEIR_INVALID_PATH, NULL,
+                               "the path is not UTF-8, or is longer than %u bytes", PATH_BYTES_MAX);
+    }
+    return WEIR_OK;
+}
+
+/* Would an edit take a blob there? Asked before the content is sent, and not only by the commit
+ * behind it. */
+static enum weir_status
+try_path (struct store *s, const struct weir_id *db, ProtobufCBinaryData field,
+          struct weir_error *e)
+{
+    struct weir_doc *doc = NULL;
+    char *path = NULL;
+    enum weir_status status = read_path (true, field, &path, e);
+    if (status == WEIR_OK) {
+        status = weir_repo_document (s->repo, db, &doc, e);
+    }
+    if (status == WEIR_OK) {
+        struct weir_edit *edit = weir_edit_new (doc);
+        json_t *value = json_pack ("{s:s, s:i}", "$blob", weir_id_text (db).s, "bytes", 0);
+        status = weir_edit_set (edit, path, value, e);
+        json_decref (value);
+        weir_edit_destroy (&edit);
+    }
+    free (path);
+    return status;
+}
+
 void
 store_blob_part (void *state, struct weir_actor *actor, const struct weir_message *message)
 {
     struct store *s = state;
     const Weir__BlobPart *ask = (const Weir__BlobPart *) message->meta;
     Weir__BlobParted answer = WEIR__BLOB_PARTED__INIT;
+    struct weir_error e = { 0 };
     struct weir_buf out = { 0 };
     struct weir_id db;
     enum weir_status status = WEIR_OK;
@@ -24,11 +60,16 @@ store_blob_part (void *state, struct weir_actor *actor, const struct weir_messag
         || !store_writable (s, &message->envelope)) {
         return;
     }
-    if (message->body.len > 0) {
+    if (ask->has_path) {
+        status = try_path (s, &db, ask->path, &e);
+    }
+    if (status == WEIR_OK && message->body.len > 0) {
         status = weir_repo_blob_part (s->repo, &db, message->body, &out);
         answer.has_ids = true;
         answer.ids = weir_field_of (weir_buf_bytes (&out));
         store_disk_uses (s, message->body.len);
+    } else if (status != WEIR_OK) {
+        /* refused as it is */
     } else if (!ask->has_ids || ask->ids.len % WEIR_ID_BYTES != 0
                || ask->ids.len / WEIR_ID_BYTES > WEIR_BLOB_PART_CHUNKS) {
         status = WEIR_BAD_MESSAGE;
@@ -44,7 +85,7 @@ store_blob_part (void *state, struct weir_actor *actor, const struct weir_messag
     if (status == WEIR_OK) {
         store_answer_synced (s, &message->envelope, &answer.base, weir_bytes (NULL, 0), 0);
     } else {
-        store_fail (s, &message->envelope, status, NULL);
+        store_fail (s, &message->envelope, status, e.status != WEIR_OK ? &e : NULL);
     }
     weir_buf_fini (&out);
 }
@@ -86,13 +127,8 @@ find (struct store *s, const struct weir_id *db, const Weir__BlobGet *ask, struc
     if (ask->has_blob) {
         return weir_field_get_id (blob, true, ask->blob);
     }
-    char *path = weir_alloc (PATH_BYTES_MAX + 1);
-    enum weir_status status = weir_field_get_text (path, PATH_BYTES_MAX, ask->has_path, ask->path);
-    if (status != WEIR_OK) {
-        status =
-            weir_error_set (e, WEIR_INVALID_PATH, NULL,
-                            "the path is not UTF-8, or is longer than %u bytes", PATH_BYTES_MAX);
-    }
+    char *path = NULL;
+    enum weir_status status = read_path (ask->has_path, ask->path, &path, e);
     if (status == WEIR_OK) {
         status = store_version_get (s, db, ask->heads, ask->n_heads, &version, e);
     }

@@ -16,7 +16,7 @@
 
 /* Blocks until `max` bytes or the end. */
 static enum weir_status
-read_some (int fd, uint8_t *out, size_t max, size_t *len, struct weir_error *e)
+read_some (const char *file, int fd, uint8_t *out, size_t max, size_t *len, struct weir_error *e)
 {
     *len = 0;
     while (*len < max) {
@@ -25,7 +25,8 @@ read_some (int fd, uint8_t *out, size_t max, size_t *len, struct weir_error *e)
             break;
         }
         if (n < 0 && errno != EINTR) {
-            return weir_error_set (e, WEIR_IO_ERROR, NULL, "cannot read: %s", strerror (errno));
+            return weir_error_set (e, WEIR_IO_ERROR, NULL, "cannot read %s: %s", file,
+                                   strerror (errno));
         }
         *len += n > 0 ? (size_t) n : 0;
     }
@@ -36,10 +37,27 @@ read_some (int fd, uint8_t *out, size_t max, size_t *len, struct weir_error *e)
 
 struct put {
     struct cli *c;
+    const char *file;
     struct weir_buf manifest; /* ids, behind its head */
     uint64_t bytes;
     uint64_t sent;
 };
+
+/* Asks whether a blob can be set there, before any of it is sent. */
+static int
+put_may (struct put *p)
+{
+    Weir__BlobPart ask = WEIR__BLOB_PART__INIT;
+    struct cli_reply reply;
+    ask.has_db = ask.has_ids = ask.has_path = true;
+    ask.db = weir_field_str (p->c->args[1]);
+    ask.path = weir_field_str (p->c->args[2]);
+    int code = cli_call (p->c, WEIR_KIND_BLOB_PART, &ask.base, weir_bytes (NULL, 0), &reply);
+    if (code == 0) {
+        cli_reply_fini (&reply);
+    }
+    return code;
+}
 
 /* Asks which chunks of a part are there; sends the part unless all are. */
 static int
@@ -86,7 +104,7 @@ put_all (struct put *p, int fd)
     size_t len = WEIR_BLOB_PART_BYTES;
     int code = 0;
     while (code == 0 && len == WEIR_BLOB_PART_BYTES) {
-        enum weir_status status = read_some (fd, part, WEIR_BLOB_PART_BYTES, &len, &e);
+        enum weir_status status = read_some (p->file, fd, part, WEIR_BLOB_PART_BYTES, &len, &e);
         if (status == WEIR_OK && p->bytes + len > WEIR_BLOB_BYTES_MAX) {
             status = weir_error_set (&e, WEIR_TOO_LARGE, "put it in several",
                                      "a blob is at most %u MiB", WEIR_BLOB_BYTES_MAX >> 20);
@@ -150,9 +168,10 @@ put_name (struct put *p)
 static int
 put (struct cli *c)
 {
-    struct put p = { .c = c };
     const char *file = c->n_args > 3 ? c->args[3] : "-";
-    int fd = strcmp (file, "-") == 0 ? STDIN_FILENO : open (file, O_RDONLY | O_CLOEXEC);
+    bool is_stdin = strcmp (file, "-") == 0;
+    struct put p = { .c = c, .file = is_stdin ? "standard input" : file };
+    int fd = is_stdin ? STDIN_FILENO : open (file, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         struct weir_error e = { 0 };
         (void) weir_error_set (&e, errno == ENOENT ? WEIR_NOT_FOUND : WEIR_IO_ERROR, NULL,
@@ -160,7 +179,10 @@ put (struct cli *c)
         return cli_fail (c, &e);
     }
     c->timeout_ms = c->timeout_ms < STEP_TIMEOUT_MS ? STEP_TIMEOUT_MS : c->timeout_ms;
-    int code = put_all (&p, fd);
+    int code = put_may (&p);
+    if (code == 0) {
+        code = put_all (&p, fd);
+    }
     if (code == 0) {
         code = put_name (&p);
     }

@@ -42,6 +42,11 @@ expect 4 "nothing at" on hub doc blob get files /f/none -o "$DIR/kept"
 same "$(cat "$DIR/kept")" "was here"
 same "$(on hub doc blob put files /f/again "$DIR/big" --json | field sent)" 0
 
+expect 74 "cannot read $DIR: Is a directory" on hub doc blob put files /f/dir "$DIR"
+# A path that takes no blob is refused before the content, which has no end here, is read.
+expect 2 "a root holds" on hub doc blob put files /e </dev/zero
+expect 6 "is not a map" on hub doc blob put files /f/plain/x </dev/zero
+
 echo "* a put that is killed goes on where it was"
 head -c $((MB * 1000000)) /dev/urandom >"$DIR/other"
 (head -c $((MB * 500000)) "$DIR/other"; read -r -t 600 -u 8 _ || true) |

@@ -1,5 +1,5 @@
 /* Goal: blobs in the store actor: what of the disk is reserved is not used by parts and pieces that
- * come faster than it is looked at. */
+ * come faster than it is looked at, and a path that takes no blob is refused before its content. */
 
 #include "tests/actors/store/fake.h"
 
@@ -10,12 +10,14 @@
 static const struct weir_mailbox_id link_box = { { 'T' } };
 
 static enum weir_status
-blob_part (struct fake *f, struct weir_bytes body)
+blob_part (struct fake *f, const char *path, struct weir_bytes body)
 {
     Weir__BlobPart ask = WEIR__BLOB_PART__INIT;
     ask.has_db = true;
     ask.db = weir_field_str ("notes");
     ask.has_ids = body.len == 0;
+    ask.has_path = path != NULL;
+    ask.path = weir_field_str (path);
     return fake_call (f, WEIR_KIND_BLOB_PART, &ask.base, body, NULL);
 }
 
@@ -35,7 +37,7 @@ test_blob_reserve (void **state)
     f->store->disk_checked_ms = f->now_ms;
     for (uint8_t i = 0; i < 4; i++) {
         part[0] = i;
-        assert_int_equal (blob_part (f, weir_bytes (part, WEIR_BLOB_PART_BYTES)),
+        assert_int_equal (blob_part (f, NULL, weir_bytes (part, WEIR_BLOB_PART_BYTES)),
                           i < 3 ? WEIR_OK : WEIR_DISK_FULL);
     }
     assert_true (f->store->disk_full);
@@ -134,12 +136,37 @@ test_fetch_reserve (void **state)
     free (f);
 }
 
+/* A path that takes no blob is refused before any of it is there. */
+static void
+test_blob_path (void **state)
+{
+    static const struct {
+        const char *path;
+        enum weir_status status;
+    } rows[] = {
+        { "/m/new", WEIR_OK },      { "/m/deep/new", WEIR_OK },  { "/e", WEIR_INVALID_ARGUMENT },
+        { "e", WEIR_INVALID_PATH }, { "/m/a/b", WEIR_CONFLICT }, { "\xff", WEIR_INVALID_PATH },
+    };
+    (void) state;
+    struct fake *f = calloc (1, sizeof *f);
+    fake_init (f, 13);
+    fake_create (f, "notes");
+    assert_int_equal (fake_set (f, "notes", "/m/a", "1"), WEIR_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal (blob_part (f, rows[i].path, NONE), rows[i].status);
+        assert_int_equal (blob_part (f, rows[i].path, weir_bytes_str ("content")), rows[i].status);
+    }
+    fake_fini (f);
+    free (f);
+}
+
 int
 main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_blob_reserve),
         cmocka_unit_test (test_fetch_reserve),
+        cmocka_unit_test (test_blob_path),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
