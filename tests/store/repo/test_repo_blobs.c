@@ -326,16 +326,48 @@ test_no_chunks (void **state)
 }
 
 #define VICTIMS 6u
+#define VICTIM_BYTES (WEIR_CHUNK_BYTES + 77u)
+
+/* An honest blob on `a`, and a manifest that names its chunks the other way round; `b` has both
+ * manifests and no chunk. Which one stands first is the other one the next time. */
+static struct weir_id
+victim (struct node *a, struct node *b, const struct weir_id *db, const uint8_t *bytes, size_t i,
+        struct weir_id *hostile)
+{
+    struct weir_buf manifest = { 0 };
+    struct weir_buf out = { 0 };
+    struct weir_id chunks[] = {
+        weir_chunk_id (weir_bytes (bytes + WEIR_CHUNK_BYTES, VICTIM_BYTES - WEIR_CHUNK_BYTES)),
+        weir_chunk_id (weir_bytes (bytes, WEIR_CHUNK_BYTES)),
+    };
+    struct weir_id honest = put (a, db, bytes, VICTIM_BYTES);
+    for (size_t k = 0; k < 2; k++) {
+        char path[32];
+        snprintf (path, sizeof path, "/%s/%zu", k == i % 2 ? "f" : "e", i);
+        if (k == i % 2) {
+            name (a, db, path, &honest, VICTIM_BYTES);
+        } else {
+            *hostile = lie (a, db, path, WEIR_CHUNK_BYTES + 1, chunks, 2, &manifest);
+        }
+    }
+    node_pull (b, a, db);
+    assert_int_equal (weir_repo_piece_take (b->repo, db, hostile, true, weir_buf_bytes (&manifest)),
+                      WEIR_OK);
+    assert_int_equal (weir_repo_piece_read (a->repo, db, &honest, true, &out), WEIR_OK);
+    assert_int_equal (weir_repo_piece_take (b->repo, db, &honest, true, weir_buf_bytes (&out)),
+                      WEIR_OK);
+    weir_buf_fini (&manifest);
+    weir_buf_fini (&out);
+    return honest;
+}
 
 /* Manifests that name the chunks of honest blobs with other sizes, looked at before the honest ones
  * and behind them: only the liars are broken. */
 static void
 test_other_size (void **state)
 {
-    const size_t len = WEIR_CHUNK_BYTES + 77u;
     struct node a;
     struct node b;
-    struct weir_buf manifest = { 0 };
     struct weir_buf out = { 0 };
     struct weir_error e = { 0 };
     struct weir_id honest[VICTIMS];
@@ -349,30 +381,8 @@ test_other_size (void **state)
     struct weir_id db = node_create (&a, "a");
     (void) node_grant (&a, &db, &b, WEIR_RIGHT_WRITE);
     for (size_t i = 0; i < VICTIMS; i++) {
-        char path[32];
-        bytes[i] = content (len, (uint8_t) (i + 1));
-        struct weir_id chunks[] = {
-            weir_chunk_id (weir_bytes (bytes[i] + WEIR_CHUNK_BYTES, 77)),
-            weir_chunk_id (weir_bytes (bytes[i], WEIR_CHUNK_BYTES)),
-        };
-        honest[i] = put (&a, &db, bytes[i], len);
-        for (size_t k = 0; k < 2; k++) {
-            if (k == i % 2) {
-                snprintf (path, sizeof path, "/f/%zu", i);
-                name (&a, &db, path, &honest[i], len);
-            } else {
-                snprintf (path, sizeof path, "/e/%zu", i);
-                hostile[i] = lie (&a, &db, path, WEIR_CHUNK_BYTES + 1, chunks, 2, &manifest);
-            }
-        }
-        node_pull (&b, &a, &db);
-        assert_int_equal (
-            weir_repo_piece_take (b.repo, &db, &hostile[i], true, weir_buf_bytes (&manifest)),
-            WEIR_OK);
-        weir_buf_clear (&out);
-        assert_int_equal (weir_repo_piece_read (a.repo, &db, &honest[i], true, &out), WEIR_OK);
-        assert_int_equal (
-            weir_repo_piece_take (b.repo, &db, &honest[i], true, weir_buf_bytes (&out)), WEIR_OK);
+        bytes[i] = content (VICTIM_BYTES, (uint8_t) (i + 1));
+        honest[i] = victim (&a, &b, &db, bytes[i], i, &hostile[i]);
     }
     struct wants w = { .max = 64 };
     assert_int_equal (totals (&b, &db).missing_blobs, 2 * VICTIMS);
@@ -390,14 +400,14 @@ test_other_size (void **state)
         assert_int_equal (
             weir_repo_piece_take (b.repo, &db, &w.pieces[i].id, false, weir_buf_bytes (&out)),
             WEIR_OK);
-        assert_true (totals (&b, &db).missing_bytes <= 2 * VICTIMS * len);
+        assert_true (totals (&b, &db).missing_bytes <= 2 * VICTIMS * VICTIM_BYTES);
     }
     assert_true (n_first[0] > 0 && n_first[1] > 0);
     for (int again = 0; again < 2; again++) {
         assert_int_equal (totals (&b, &db).missing_blobs, 0);
         assert_int_equal (totals (&b, &db).missing_bytes, 0);
         for (size_t i = 0; i < VICTIMS; i++) {
-            assert_reads (&b, &db, &honest[i], bytes[i], len);
+            assert_reads (&b, &db, &honest[i], bytes[i], VICTIM_BYTES);
             assert_int_equal (weir_repo_blob_read (b.repo, &db, &hostile[i], 0, 4, &out, &size, &e),
                               WEIR_BAD_PAYLOAD);
         }
@@ -406,7 +416,6 @@ test_other_size (void **state)
     for (size_t i = 0; i < VICTIMS; i++) {
         free (bytes[i]);
     }
-    weir_buf_fini (&manifest);
     weir_buf_fini (&out);
     node_fini (&a);
     node_fini (&b);
