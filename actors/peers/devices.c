@@ -105,7 +105,9 @@ judge (const struct search *s, const char *what, struct weir_error *e)
         return weir_error_set (e, WEIR_AMBIGUOUS, NULL, "%s %s is ambiguous: %zu match", what,
                                s->text, s->hits);
     }
-    return weir_error_set (e, WEIR_NOT_FOUND, NULL, "there is no %s %s", what, s->text);
+    const char *hint =
+        strcmp (what, "database") == 0 ? "weir db ls shows all" : "weir peer ls shows all";
+    return weir_error_set (e, WEIR_NOT_FOUND, hint, "there is no %s %s", what, s->text);
 }
 
 static enum weir_status

@@ -135,6 +135,10 @@ judge_rest (const struct explain_facts *f)
     if ((f->direction & WEIR_SYNC_PULL) == 0) {
         return EXPLAIN_PUSH_ONLY;
     }
+    /* They said what they hold, so that it is not the database they refuse: it is our offers. */
+    if (f->sync_error == WEIR_REFUSED || (f->retried && f->retry_why == WEIR_REFUSED)) {
+        return EXPLAIN_NOT_FETCHED;
+    }
     if (f->pending > 0) {
         return EXPLAIN_PENDING_HERE;
     }

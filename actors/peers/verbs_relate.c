@@ -55,6 +55,10 @@ read_options (const Weir__Relationship *ask, struct relation *r, struct weir_err
                                    "a priority is high, normal or low");
         }
     }
+    if (ask->has_rate && ask->rate > 0 && ask->rate < WEIR_RATE_BYTES_MIN) {
+        return weir_error_set (e, WEIR_INVALID_ARGUMENT, "--rate 0 is no limit",
+                               "a rate is %u bytes a second or more", WEIR_RATE_BYTES_MIN);
+    }
     r->direction = direction;
     r->priority = priority;
     r->rate = ask->has_rate ? ask->rate : r->rate;

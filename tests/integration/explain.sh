@@ -71,6 +71,18 @@ expect_code hub anna sync_removed
 on hub sync add notes anna >/dev/null
 on anna sync now >/dev/null
 expect_code hub anna in_sync
+on hub sync set notes anna --direction push >/dev/null
+on anna doc set notes /a/b '"one way"' >/dev/null
+expect_code anna hub not_fetched_there
+on anna sync explain notes --peer hub | grep -q "hint: there: weir sync set notes THIS" || fail "no hint"
+on hub sync set notes anna --direction both >/dev/null
+expect_code anna hub in_sync
+if on hub sync set notes anna --rate 1 2>"$DIR/err"; then fail "a rate that cannot be kept"; fi
+grep -q "1024 bytes a second" "$DIR/err" || fail "no least rate: $(cat "$DIR/err")"
+for verb in "sync explain" "sync wait" "presence ls"; do
+    # shellcheck disable=SC2086 # a noun and a verb are two words
+    { on hub $verb nosuch 2>&1 || true; } | grep -q "hint: weir db ls" || fail "$verb: no hint"
+done
 echo 'enabled = no' >>"$DIR/hub/weir.conf"
 on hub config reload | grep -q "enabled: yes -> no" || fail "reload"
 on hub doc set notes /h/c '"later"' >/dev/null

@@ -107,8 +107,11 @@ all_reasons (void **state)
     CASE (PARKED, good (), (f.phase = WEIR_SYNC_IDLE, f.parked = f.retried = true, f.tries = 10))
     CASE (PULL_ONLY, good (), f.direction = WEIR_SYNC_PULL)
     CASE (PUSH_ONLY, good (), f.direction = WEIR_SYNC_PUSH)
+    CASE (NOT_FETCHED, good (), (f.retried = true, f.tries = 4, f.retry_why = WEIR_REFUSED))
+    CASE (NOT_FETCHED, good (), (f.sync_error = WEIR_REFUSED, f.pending = 3))
+    CASE (UNANSWERED, good (), (f.phase = WEIR_SYNC_IDLE, f.sync_error = WEIR_REFUSED))
     CASE (PENDING_HERE, good (), f.pending = 3)
-    CASE (PARKED, good (), (f.parked = f.retried = true, f.retry_why = WEIR_REFUSED))
+    CASE (PARKED, good (), (f.parked = f.retried = true, f.retry_why = WEIR_TIMED_OUT))
     CASE (RETRYING, good (), (f.retried = true, f.tries = 2))
     CASE (FAILED, good (), f.sync_error = WEIR_TIMED_OUT)
     CASE (SETTLING, good (), f.phase_ms = 500)
@@ -290,6 +293,7 @@ troubles (void **state)
     ask.db = weir_field_str ("nosuch");
     struct fake_sent *s = side_call (&w, 0, WEIR_KIND_SYNC_EXPLAIN, &ask.base);
     assert_int_equal (s->status, WEIR_NOT_FOUND);
+    assert_non_null (strstr (s->problem.hint, "weir db ls"));
     fake_sent_free (s);
     ask.db = weir_field_str ("notes");
     ask.has_peer = true;
@@ -329,6 +333,35 @@ differences (void **state)
     assert_int_equal (x->items[0]->next_ms, 8000);
     assert_false (x->in_sync);
     fake_sent_free (s);
+    world_fini (&w);
+}
+
+/* A rate that could not be kept is refused; none at all is none. */
+static void
+rates (void **state)
+{
+    static const struct {
+        uint64_t rate;
+        enum weir_status status;
+    } rows[] = { { 1, WEIR_INVALID_ARGUMENT },
+                 { WEIR_RATE_BYTES_MIN - 1, WEIR_INVALID_ARGUMENT },
+                 { WEIR_RATE_BYTES_MIN, WEIR_OK },
+                 { 0, WEIR_OK } };
+    struct world w;
+    (void) state;
+    meet (&w);
+    struct weir_id other = world_device (&w, 1);
+    struct weir_id_text text = weir_id_text (&other);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Weir__Relationship m = WEIR__RELATIONSHIP__INIT;
+        m.has_db = m.has_peer = m.has_rate = true;
+        m.db = weir_field_str ("notes");
+        m.peer = weir_field_str (text.s);
+        m.rate = rows[i].rate;
+        struct fake_sent *s = side_call (&w, 0, WEIR_KIND_SYNC_RELATE, &m.base);
+        assert_int_equal (s->status, rows[i].status);
+        fake_sent_free (s);
+    }
     world_fini (&w);
 }
 
@@ -414,7 +447,7 @@ main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (all_reasons),      cmocka_unit_test (words),
         cmocka_unit_test (troubles),         cmocka_unit_test (differences),
-        cmocka_unit_test (kept_and_trimmed),
+        cmocka_unit_test (kept_and_trimmed), cmocka_unit_test (rates),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -627,14 +627,14 @@ related_by_one_side (void **state)
     ask.has_direction = ask.has_priority = ask.has_rate = true;
     ask.direction = weir_field_str ("push");
     ask.priority = weir_field_str ("low");
-    ask.rate = 1000;
+    ask.rate = 2000;
     s = side_call (&w, 0, WEIR_KIND_SYNC_RELATE, &ask.base);
     assert_int_equal (s->status, WEIR_OK);
     fake_sent_free (s);
     r = relation_find (side_other (&w, 0), &w.db);
     assert_int_equal (r->direction, WEIR_SYNC_PUSH);
     assert_int_equal (r->priority, 2);
-    assert_int_equal (r->rate, 1000);
+    assert_int_equal (r->rate, 2000);
     world_fini (&w);
 }
 
