@@ -12,6 +12,8 @@
 #define PROTOCOL_MIN 2u
 #define ASK_MS 200u /* between two questions about one relationship */
 
+static const char unsaid[] = "it has not said yet whether it has the content of blobs";
+
 static struct database_blobs
 blobs_of (const struct peers *p, const struct weir_id *id)
 {
@@ -182,7 +184,7 @@ blobs_in_step (struct peers *p, struct relation *r, const char **why)
             r->blobs.asked_ms = now;
             say_lack (p, l, r, true);
         }
-        *why = "it has not said yet whether it has the content of blobs";
+        *why = unsaid;
         return false;
     }
     if (ours.missing > 0) {
@@ -194,4 +196,11 @@ blobs_in_step (struct peers *p, struct relation *r, const char **why)
         return false;
     }
     return true; /* and nothing to say of it */
+}
+
+bool
+blobs_unsaid (struct peers *p, struct relation *r)
+{
+    const char *why = NULL;
+    return !blobs_in_step (p, r, &why) && why == unsaid;
 }

@@ -222,6 +222,7 @@ struct peers {
     struct presence *presence;
     struct history *history;
     struct wait *waits;
+    struct explaining *explains; /* that wait for a peer's word */
     struct ping *pings;
     bool look_at_waits;
     uint64_t ignored; /* messages that were not allowed where they came */
@@ -384,6 +385,8 @@ void blobs_lack (struct peers *p, struct link *l, const Weir__BlobLack *m);
 /* Have both all content, as far as both said of what they hold now? Else why not; asks when that is
  * not known. */
 bool blobs_in_step (struct peers *p, struct relation *r, const char **why);
+/* Is that because the peer has not said, and was asked? */
+bool blobs_unsaid (struct peers *p, struct relation *r);
 
 /* ---- wire.c, wire_tree.c: pure ---- */
 /* The arena's message of a synchronizer's word, and its kind. */
@@ -483,6 +486,8 @@ void verb_answer_flushed (struct peers *p, const struct weir_envelope *request,
 void verb_answer_self (struct peers *p, const struct weir_envelope *request);
 void verb_waits_look (struct peers *p);
 void verb_waits_free (struct peers *p);
+void verb_explains_look (struct peers *p);
+void verb_explains_free (struct peers *p);
 void verb_pings_free (struct peers *p);
 
 extern const struct weir_actor_def peers_def; /* for the tests */

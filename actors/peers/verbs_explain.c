@@ -1,5 +1,6 @@
 /* `weir sync explain` and `weir sync history`: facts are gathered here, from what peers knows and
- * from what the store and the retry queue answer within EXPLAIN_MS; explain.c judges. */
+ * from what the store, the retry queue and, of blobs, the peer answer within EXPLAIN_MS; explain.c
+ * judges. */
 
 #include "actors/peers/explain.h"
 #include "actors/peers/history.h"
@@ -26,6 +27,9 @@ struct subject { /* a peer, or nobody */
 };
 
 struct explaining {
+    struct explaining *next; /* while it waits for peers */
+    uint64_t until_ms;
+    uint64_t timer;
     struct peers *peers;
     struct weir_envelope request;
     struct weir_id db;
@@ -235,11 +239,15 @@ put_remarks (struct explaining *x, struct weir_arena *arena, Weir__SyncExplained
 }
 
 static void
-one_less (struct explaining *x)
+explaining_free (struct explaining *x)
 {
-    if (--x->waiting > 0) {
-        return;
-    }
+    free (x->subjects);
+    free (x);
+}
+
+static void
+explain_answer (struct explaining *x)
+{
     struct weir_arena *arena = weir_arena_new (4u * WEIR_UNPACK_BYTES_MAX);
     Weir__SyncExplained answer = WEIR__SYNC_EXPLAINED__INIT;
     answer.items = weir_arena_array (arena, x->n + 1, sizeof *answer.items);
@@ -255,8 +263,86 @@ one_less (struct explaining *x)
     put_remarks (x, arena, &answer);
     verb_answer (x->peers, &x->request, &answer.base);
     weir_arena_destroy (&arena);
-    free (x->subjects);
-    free (x);
+    explaining_free (x);
+}
+
+/* Is a peer in step but for its word on the content of blobs? It was asked for that now. */
+static bool
+waits_for_peers (struct explaining *x)
+{
+    bool waits = false;
+    for (size_t i = 0; i < x->n; i++) {
+        struct weir_sync_state state;
+        struct device *d = device_find (x->peers, &x->subjects[i].device);
+        struct relation *r = d != NULL ? relation_find (d, &x->db) : NULL;
+        if (r != NULL && r->shared && d->link != NULL
+            && weir_sync_find (x->peers->sync, &d->id, &x->db, &state)
+            && state.phase == WEIR_SYNC_EQUAL && blobs_unsaid (x->peers, r)) {
+            waits = true; /* and on: each is asked */
+        }
+    }
+    return waits;
+}
+
+static void
+no_longer (struct explaining *x)
+{
+    struct explaining **at = &x->peers->explains;
+    while (*at != x) {
+        at = &(*at)->next;
+    }
+    *at = x->next;
+    weir_actor_timer_cancel (x->peers->actor, x->timer);
+    explain_answer (x);
+}
+
+static void
+peers_late (void *state, struct weir_actor *actor, void *context)
+{
+    struct explaining *x = context;
+    (void) state;
+    (void) actor;
+    x->timer = 0;
+    no_longer (x);
+}
+
+/* Here and elsewhere all is told; what a peer has of blobs is asked only now. */
+static void
+one_less (struct explaining *x)
+{
+    if (--x->waiting > 0) {
+        return;
+    }
+    if (!waits_for_peers (x)) {
+        explain_answer (x);
+        return;
+    }
+    x->next = x->peers->explains;
+    x->peers->explains = x;
+    x->timer = weir_actor_timer (x->peers->actor, x->until_ms, peers_late, x);
+}
+
+void
+verb_explains_look (struct peers *p)
+{
+    struct explaining *next = NULL;
+    for (struct explaining *x = p->explains; x != NULL; x = next) {
+        next = x->next;
+        if (!waits_for_peers (x)) {
+            no_longer (x);
+        }
+    }
+}
+
+void
+verb_explains_free (struct peers *p)
+{
+    while (p->explains != NULL) {
+        struct explaining *x = p->explains;
+        p->explains = x->next;
+        weir_actor_timer_cancel (p->actor, x->timer);
+        explaining_free (x);
+    }
 }
 
 static void
@@ -430,6 +516,7 @@ verb_sync_explain (void *state, struct weir_actor *actor, const struct weir_mess
     x->peers = p;
     x->request = message->envelope;
     x->db = db->id;
+    x->until_ms = weir_actor_now_ms (actor) + EXPLAIN_MS;
     collect_subjects (x, only);
     ask_all (x);
 }

@@ -360,6 +360,7 @@ verb_waits_free (struct peers *p)
     while (p->waits != NULL) {
         wait_drop (p, p->waits);
     }
+    verb_explains_free (p);
     verb_pings_free (p);
 }
 
@@ -534,6 +535,7 @@ verb_waits_look (struct peers *p)
             confirm (p, w, NULL);
         }
     }
+    verb_explains_look (p);
 }
 
 void

@@ -336,6 +336,49 @@ differences (void **state)
     world_fini (&w);
 }
 
+static void
+tell_blobs (struct world *w, unsigned i, uint64_t missing)
+{
+    Weir__BlobState m = WEIR__BLOB_STATE__INIT;
+    m.has_db = m.has_blobs = m.has_missing_blobs = true;
+    m.db = weir_field_id (&w->db);
+    m.blobs = 1;
+    m.missing_blobs = missing;
+    side_deliver (&w->s[i], WEIR_KIND_BLOB_STATE, STORE, &m.base, weir_bytes (NULL, 0));
+    world_settle (w);
+}
+
+/* The first explain after a change waits for the peer's word on blobs, and no longer than that. */
+static void
+content (void **state)
+{
+    struct world w;
+    (void) state;
+    meet (&w);
+    tell_blobs (&w, 0, 0);
+    tell_blobs (&w, 1, 0);
+    for (uint8_t k = 1; k <= 3; k++) {
+        struct relation *ours = relation_find (side_other (&w, 0), &w.db);
+        assert_true (ours->blobs.is_known);
+        ours->blobs.digest.b[0] ^= k; /* what it said was true of other entries */
+        if (k == 3) {                 /* it never says */
+            struct relation *r = relation_find (side_other (&w, 1), &w.db);
+            r->shared = false;
+            Weir__SyncAsk ask = WEIR__SYNC_ASK__INIT;
+            ask.has_db = true;
+            ask.db = weir_field_str ("notes");
+            assert_null (side_call (&w, 0, WEIR_KIND_SYNC_EXPLAIN, &ask.base));
+            world_pass (&w, 2100);
+            struct fake_sent *s = fake_find (w.s[0].a, WEIR_KIND_SYNC_EXPLAIN, true);
+            assert_non_null (s);
+            fake_sent_free (s);
+        } else {
+            expect (&w, "in_sync");
+        }
+    }
+    world_fini (&w);
+}
+
 /* A rate that could not be kept is refused; none at all is none. */
 static void
 rates (void **state)
@@ -448,6 +491,7 @@ main (void)
         cmocka_unit_test (all_reasons),      cmocka_unit_test (words),
         cmocka_unit_test (troubles),         cmocka_unit_test (differences),
         cmocka_unit_test (kept_and_trimmed), cmocka_unit_test (rates),
+        cmocka_unit_test (content),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
