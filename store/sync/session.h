@@ -21,7 +21,7 @@ struct weir_hello {
     uint32_t protocol_min;
     uint32_t protocol_max;
     uint64_t features; /* unknown bits mean nothing */
-    uint32_t role; /* enum weir_role; unknown ones count as leaf */
+    uint32_t role;     /* enum weir_role; unknown ones count as leaf */
     struct weir_id device;
     struct weir_id challenge;
     struct weir_id exchange_key; /* fresh X25519, for links without CURVE */
