@@ -556,7 +556,7 @@ test_reload (void **state)
     struct node n;
     node_init (&n);
     node_start (&n);
-    assert_int_equal (node_call (&n, WEIR_KIND_CONFIG_RELOAD, NULL), WEIR_OK);
+    assert_int_equal (node_call (&n, WEIR_KIND_CONFIG_RELOAD, NULL), WEIR_BAD_CONFIG); /* no file */
     put_config (&n, "batch_size = 17\nlog_level = debug\nlisten = \"tcp://127.0.0.1:1\"\n");
     assert_int_equal (node_call (&n, WEIR_KIND_CONFIG_RELOAD, NULL), WEIR_OK);
     put_config (&n, "batch_size = many\n");
