@@ -84,6 +84,20 @@ cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct wei
 }
 
 int
+cli_call_quietly (struct cli *c, uint16_t kind, const ProtobufCMessage *meta)
+{
+    struct cli_reply reply;
+    int code = cli_call (c, kind, meta, weir_bytes (NULL, 0), &reply);
+    if (code == 0) {
+        if (c->json) {
+            cli_json (json_pack ("{s:b}", "ok", 1));
+        }
+        cli_reply_fini (&reply);
+    }
+    return code;
+}
+
+int
 cli_call_parts (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, cli_part_fn *each,
                 void *context)
 {

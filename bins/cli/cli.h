@@ -91,6 +91,8 @@ struct cli_reply {
 };
 int cli_call (struct cli *c, uint16_t kind, const ProtobufCMessage *meta, struct weir_bytes body,
               struct cli_reply *reply);
+/* For a verb whose answer carries nothing to show: {"ok": true} under --json. */
+int cli_call_quietly (struct cli *c, uint16_t kind, const ProtobufCMessage *meta);
 uint64_t cli_now_ms (void); /* monotonic */
 /* For lists that come in several answers: `each` sees the meta of every one. */
 typedef void (cli_part_fn) (void *context, const ProtobufCMessage *meta);

@@ -457,17 +457,9 @@ int
 cli_actor_restart (struct cli *c)
 {
     Weir__ActorName ask = WEIR__ACTOR_NAME__INIT;
-    struct cli_reply reply;
     ask.has_name = true;
     ask.name = weir_field_str (c->args[0]);
-    int code = cli_call (c, WEIR_KIND_ACTOR_RESTART, &ask.base, NO_BODY, &reply);
-    if (code == 0) {
-        if (c->json) {
-            cli_json (json_pack ("{s:b}", "ok", 1));
-        }
-        cli_reply_fini (&reply);
-    }
-    return code;
+    return cli_call_quietly (c, WEIR_KIND_ACTOR_RESTART, &ask.base);
 }
 
 int
@@ -475,7 +467,6 @@ cli_actor_log_level (struct cli *c)
 {
     Weir__LogLevel ask = WEIR__LOG_LEVEL__INIT;
     struct weir_error e = { 0 };
-    struct cli_reply reply;
     const char *span = cli_option (c, "for");
     uint64_t ms = 600000;
     if (span != NULL && cli_duration_ms (span, &ms, &e) != WEIR_OK) {
@@ -485,14 +476,7 @@ cli_actor_log_level (struct cli *c)
     ask.actor = weir_field_str (c->args[0]);
     ask.level = weir_field_str (c->args[1]);
     ask.seconds = (uint32_t) (ms / 1000u);
-    int code = cli_call (c, WEIR_KIND_ACTOR_LOG_LEVEL, &ask.base, NO_BODY, &reply);
-    if (code == 0) {
-        if (c->json) {
-            cli_json (json_pack ("{s:b}", "ok", 1));
-        }
-        cli_reply_fini (&reply);
-    }
-    return code;
+    return cli_call_quietly (c, WEIR_KIND_ACTOR_LOG_LEVEL, &ask.base);
 }
 
 /* ---- configuration ---- */

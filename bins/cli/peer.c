@@ -7,21 +7,6 @@
 
 #define NO_BODY weir_bytes (NULL, 0)
 
-/* Calls for a verb whose answer carries nothing to show. */
-static int
-call_quietly (struct cli *c, uint16_t kind, const ProtobufCMessage *meta)
-{
-    struct cli_reply reply;
-    int code = cli_call (c, kind, meta, NO_BODY, &reply);
-    if (code == 0) {
-        if (c->json) {
-            cli_json (json_pack ("{s:b}", "ok", 1));
-        }
-        cli_reply_fini (&reply);
-    }
-    return code;
-}
-
 /* ---- peers ---- */
 
 static json_t *
@@ -227,7 +212,7 @@ cli_peer_rm (struct cli *c)
     Weir__PeerName ask = WEIR__PEER_NAME__INIT;
     ask.has_peer = true;
     ask.peer = weir_field_str (c->args[0]);
-    return call_quietly (c, WEIR_KIND_PEER_REMOVE, &ask.base);
+    return cli_call_quietly (c, WEIR_KIND_PEER_REMOVE, &ask.base);
 }
 
 int
@@ -237,7 +222,7 @@ cli_peer_block (struct cli *c)
     ask.has_peer = ask.has_off = true;
     ask.peer = weir_field_str (c->args[0]);
     ask.off = cli_option (c, "off") != NULL;
-    return call_quietly (c, WEIR_KIND_PEER_BLOCK, &ask.base);
+    return cli_call_quietly (c, WEIR_KIND_PEER_BLOCK, &ask.base);
 }
 
 int
@@ -311,7 +296,7 @@ transport_set (struct cli *c, bool running)
     ask.has_name = ask.has_running = true;
     ask.name = weir_field_str (c->args[0]);
     ask.running = running;
-    return call_quietly (c, WEIR_KIND_TRANSPORT_SET, &ask.base);
+    return cli_call_quietly (c, WEIR_KIND_TRANSPORT_SET, &ask.base);
 }
 
 int
@@ -401,7 +386,7 @@ int
 cli_sync_now (struct cli *c)
 {
     Weir__SyncAsk ask = sync_ask (c);
-    return call_quietly (c, WEIR_KIND_SYNC_NOW, &ask.base);
+    return cli_call_quietly (c, WEIR_KIND_SYNC_NOW, &ask.base);
 }
 
 int
@@ -468,7 +453,7 @@ relate (struct cli *c, uint16_t kind, bool must_exist)
     }
     ask.has_rate = rate != NULL;
     ask.rate = bytes;
-    return call_quietly (c, kind, &ask.base);
+    return cli_call_quietly (c, kind, &ask.base);
 }
 
 int

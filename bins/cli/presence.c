@@ -37,20 +37,6 @@ show_item (const json_t *item)
     free (value);
 }
 
-static int
-change (struct cli *c, uint16_t kind, const Weir__PresenceSet *ask)
-{
-    struct cli_reply reply;
-    int code = cli_call (c, kind, &ask->base, weir_bytes (NULL, 0), &reply);
-    if (code == 0) {
-        if (c->json) {
-            cli_json (json_pack ("{s:b}", "ok", 1));
-        }
-        cli_reply_fini (&reply);
-    }
-    return code;
-}
-
 int
 cli_presence_set (struct cli *c)
 {
@@ -67,7 +53,7 @@ cli_presence_set (struct cli *c)
     ask.value = weir_field_str (c->args[2]);
     ask.has_ttl_ms = ttl != NULL;
     ask.ttl_ms = ms;
-    return change (c, WEIR_KIND_PRESENCE_SET, &ask);
+    return cli_call_quietly (c, WEIR_KIND_PRESENCE_SET, &ask.base);
 }
 
 int
@@ -77,7 +63,7 @@ cli_presence_rm (struct cli *c)
     ask.has_db = ask.has_key = true;
     ask.db = weir_field_str (c->args[0]);
     ask.key = weir_field_str (c->args[1]);
-    return change (c, WEIR_KIND_PRESENCE_REMOVE, &ask);
+    return cli_call_quietly (c, WEIR_KIND_PRESENCE_REMOVE, &ask.base);
 }
 
 int
