@@ -361,5 +361,12 @@ sim_shapes (const char *only, bool verbose)
         }
         sim_free (sim);
     }
+    for (size_t i = 0; !any && i < sizeof shapes / sizeof shapes[0]; i++) {
+        fprintf (stderr, "%s%s", i == 0 ? "there is no such shape; there are: " : "; ",
+                 shapes[i].name);
+    }
+    if (!any) {
+        fprintf (stderr, "\n");
+    }
     return failed || !any ? 1 : 0;
 }
